@@ -1,0 +1,72 @@
+"""Dropout: in training, a random part of the units is silenced, and the others speak louder.
+
+    y = x * mask,   mask_dk = 1/q with probability q = 1 - rate, otherwise 0          ("inverted" scaling)
+    dx = dy * mask
+
+so that the mean of y over masks is x, and in evaluation y = x. (The mean passes through what is linear behind it, not
+through a square: there the mean in training is 1/q times the value in evaluation.)
+
+A mask is drawn from the key (seed, step, layer, row), never stored: the same rows at the same step get the same mask.
+
+References
+----------
+Srivastava et al., "Dropout", JMLR 15 (2014); on pre-activations as in the reference code of Doshi et al.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+
+import streams
+from backend import array_module
+from layers.base import EVALUATING, Layer
+
+LEVELS = 2 ** 16  # masks are drawn from 16-bit integers: the rate is rounded to a multiple of 1/LEVELS
+
+
+class Dropout(Layer):
+    """Silence units at random, in training.
+
+    Parameters
+    ----------
+    rate : float, or sequence of R floats
+        The probability, in [0, 1), that a unit is silenced; one for each run of a stack if a sequence.
+    """
+
+    def __init__(self, rate: float | Sequence[float]):
+        super().__init__()
+        if not all(0 <= r < 1 for r in np.ravel(rate)):
+            raise ValueError(f"the dropout rate must lie in [0, 1), got {rate}")
+        self.rate = rate
+
+    def forward(self, x, cache, mode=EVALUATING):
+        """x (..., D, N) -> y of the same shape."""
+        cache.mask = None
+        if not mode.training or not np.any(self.rate):
+            return x
+        xp = array_module(x)
+        rates = np.broadcast_to(self.rate, len(mode.seeds))
+        masks = [self._mask(rate, seed, mode, x.shape[-2:], x.dtype)
+                 for rate, seed in zip(rates, mode.seeds, strict=True)]
+        cache.mask = xp.asarray(masks[0] if x.ndim == 2 else np.stack(masks))
+        return xp.multiply(x, cache.mask, out=cache.empty("y", x.shape, like=x))
+
+    def _mask(self, rate, seed, mode, shape, dtype):
+        bits = streams.row_bits(seed, mode.step, streams.number_of(self.path), mode.first_row, *shape)
+        silent = min(round(rate * LEVELS), LEVELS - 1)
+        return (bits >= silent).astype(dtype) * dtype.type(LEVELS / (LEVELS - silent))
+
+    def backward(self, dy, cache, grads):
+        """dy (..., D, N) -> dx of the same shape."""
+        if cache.mask is None:
+            return dy
+        return array_module(dy).multiply(dy, cache.mask, out=cache.empty("dx", dy.shape, like=dy))
+
+    def member(self, run):
+        """Run number `run` of a stack; see `Layer.member`."""
+        one = copy.copy(super().member(run))
+        one.rate = self.rate if np.ndim(self.rate) == 0 else self.rate[run]
+        return one

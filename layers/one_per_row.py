@@ -1,0 +1,29 @@
+"""One entry per row: where the losses read and change the logits."""
+
+from __future__ import annotations
+
+from backend import Array, array_module
+from layers.base import Cache
+
+
+def at_labels(logits: Array, labels: Array, cache: Cache) -> tuple[Array, Array]:
+    """The index of each row's labelled entry in logits.reshape(-1, p).
+
+    Parameters
+    ----------
+    logits : array (..., D, p)
+    labels : integer array (D,) or (..., D)
+        Without the stack axis they are shared by all runs.
+    cache : Cache
+        Keeps the index for the next call with the same labels.
+
+    Returns
+    -------
+    rows, columns : integer arrays (R D,)
+    """
+    xp, shape = array_module(logits), logits.shape[:-1]
+
+    def make():
+        columns = xp.broadcast_to(labels, shape).reshape(-1)
+        return xp.arange(len(columns)), columns
+    return cache.derived("at_labels", labels, make)
