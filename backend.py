@@ -13,6 +13,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -144,14 +145,21 @@ class RowIndex:
         flat = (index + rows * xp.arange(runs)[:, None]) if stack else index
         self.flat = flat.reshape(-1)
         self.shape = (*stack, index.shape[-1])
-        if xp is np:
-            self.order = None if np.all(self.flat[1:] >= self.flat[:-1]) else np.argsort(self.flat, kind="stable")
-            ordered = self.flat if self.order is None else self.flat[self.order]
-            starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-            stops = np.append(starts[1:], len(ordered))
-            self.slices = list(zip(ordered[starts].tolist(), starts.tolist(), stops.tolist(), strict=True))
-        else:
-            self.one_hot = index[..., None, :] == xp.arange(rows)[:, None]
+        self._index, self._rows = index, rows
+
+    @cached_property
+    def _sorted(self) -> tuple[np.ndarray | None, list[tuple[int, int, int]]]:
+        """On a CPU: the order that sorts the examples by k (None if they are), and the slice of each k that occurs."""
+        order = None if np.all(self.flat[1:] >= self.flat[:-1]) else np.argsort(self.flat, kind="stable")
+        ordered = self.flat if order is None else self.flat[order]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        stops = np.append(starts[1:], len(ordered))
+        return order, list(zip(ordered[starts].tolist(), starts.tolist(), stops.tolist(), strict=True))
+
+    @cached_property
+    def _one_hot(self) -> Array:
+        """On a GPU: the matrix (..., K, D) that is true where example d reads row k."""
+        return self._index[..., None, :] == array_module(self._index).arange(self._rows)[:, None]
 
     def take(self, table: Array, out: Array) -> Array:
         """Write the rows read by each example into out.
@@ -181,13 +189,14 @@ class RowIndex:
         """
         xp = array_module(rows)
         if xp is not np:
-            return xp.matmul(self.one_hot.astype(rows.dtype), rows, out=out)
+            return xp.matmul(self._one_hot.astype(rows.dtype), rows, out=out)
         width = rows.shape[-1]
         rows, sums = rows.reshape(-1, width), out.reshape(-1, width)
-        if self.order is not None:
+        order, slices = self._sorted
+        if order is not None:
             workspace = np.empty_like(rows) if workspace is None else workspace.reshape(-1, width)
-            rows = np.take(rows, self.order, axis=0, out=workspace, mode="clip")
+            rows = np.take(rows, order, axis=0, out=workspace, mode="clip")
         sums[...] = 0
-        for k, start, stop in self.slices:
+        for k, start, stop in slices:
             np.add.reduce(rows[start:stop], axis=0, out=sums[k])
         return out

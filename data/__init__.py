@@ -1,0 +1,6 @@
+"""Tasks, splits and label corruption."""
+
+from data.corruption import corrupt
+from data.dataset import Dataset, Problem, modular_problem
+from data.operations import OPERATIONS, all_pairs, is_prime
+from data.split import split_indices

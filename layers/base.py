@@ -15,6 +15,7 @@ runs, carried by the parameters as well: x (R, D, in), W (R, in, out). In docstr
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -79,14 +80,16 @@ class Cache:
     """
 
     def __init__(self):
+        self._root, self._path = self, ""
         self._parts: dict[str, Cache] = {}
-        self._workspaces: dict[str, Array] = {}
         self._derived: dict[str, tuple[Any, Any]] = {}
+        self._memory: dict[Any, Array] = {}
 
     def __getitem__(self, name: str) -> Cache:
         """The part of the cache that belongs to the inner layer of this name."""
         if name not in self._parts:
-            self._parts[name] = Cache()
+            part = self._parts[name] = Cache()
+            part._root, part._path = self._root, f"{self._path}.{name}"
         return self._parts[name]
 
     def parts(self) -> Iterator[Cache]:
@@ -97,10 +100,15 @@ class Cache:
 
     def empty(self, name: str, shape: Sequence[int], like: Array) -> Array:
         """Uninitialised memory of the given shape, of the type and on the device of `like`, reused from call to call."""
-        array, shape = self._workspaces.get(name), tuple(shape)
-        if array is None or array.shape != shape or array.dtype != like.dtype:
-            array = self._workspaces[name] = array_module(like).empty(shape, dtype=like.dtype)
-        return array
+        memory, key, size = self._root._memory, (self._path, name, like.dtype), math.prod(shape)
+        array = memory.get(key)
+        if array is None or array.size < size:
+            array = memory[key] = array_module(like).empty(size, dtype=like.dtype)
+        return array[:size].reshape(shape)
+
+    def work_in(self, memory: dict[Any, Array]) -> None:
+        """Take workspaces from this memory, which other caches use at other times (a thread has one for all its work)."""
+        self._root._memory = memory
 
     def derived(self, name: str, source: Array, make: Callable[[], Any]) -> Any:
         """A value that depends on the array `source` alone: made anew only when another array object is handed in."""
@@ -134,6 +142,9 @@ class Layer:
 
     couples_rows = False
     """Whether, in training, a row's output depends on other rows (BatchNorm): such a batch cannot be cut into chunks."""
+
+    row_size = 1
+    """Of a network: numbers per example in its widest intermediate result (what a chunk of rows takes follows from it)."""
 
     def __init__(self):
         self.parameters: dict[str, Parameter] = {}

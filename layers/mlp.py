@@ -52,6 +52,7 @@ class DeepMLP(Chain):
                 layers[f"norm_{number}"] = BatchNorm(width)
         layers["output"] = Linear(width, p, initial=normal((2 / width) ** 0.5))
         super().__init__(**layers)
+        self.row_size = width
 
     def neurons(self) -> tuple[Array, ...]:
         """What each neuron of the first layer holds along the residues: two arrays (..., N, p)."""

@@ -36,10 +36,7 @@ class Store:
                  decayed: Collection[str]):
         self.shapes, self.stack, self.device, self.decayed = dict(shapes), stack, device, frozenset(decayed)
         self.flat = device.zeros((sum(self._size(name) for name in shapes),))
-        self._views, stop = {}, 0
-        for name, shape in self.shapes.items():
-            start, stop = stop, stop + self._size(name)
-            self._views[name] = self.flat[start:stop].reshape(*stack, *shape)
+        self._views = self.named(self.flat)
 
     def _size(self, name: str) -> int:
         return math.prod(self.stack) * math.prod(self.shapes[name])
@@ -47,6 +44,14 @@ class Store:
     def __getitem__(self, name: str) -> Array:
         """The array of this name, a view into `flat`."""
         return self._views[name]
+
+    def named(self, flat: Array) -> dict[str, Array]:
+        """Views into a flat array of this layout (an optimiser's moments, say), by the parameters' names."""
+        views, stop = {}, 0
+        for name, shape in self.shapes.items():
+            start, stop = stop, stop + self._size(name)
+            views[name] = flat[start:stop].reshape(*self.stack, *shape)
+        return views
 
     def like(self) -> Store:
         """A store of zeros with the same layout."""

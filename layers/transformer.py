@@ -59,6 +59,7 @@ class Transformer(Chain):
             unembedding=Linear(width, p),
             scale=Scale(1 / width),
         )
+        self.row_size = TOKENS * 4 * width
 
     def neurons(self) -> tuple[Array, ...]:
         """What each feature of the embedding holds along the residues: one array (..., d, p)."""

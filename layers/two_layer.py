@@ -50,6 +50,7 @@ class TwoLayerNetwork(Chain):
             layers["norm"] = BatchNorm(width)
         layers["output"] = Linear(width, p, initial=initial)
         super().__init__(**layers)
+        self.row_size = width
 
     def neurons(self) -> tuple[Array, ...]:
         """What each neuron holds along the residues: rows of U and V and column of W in the paper, arrays (..., N, p)."""

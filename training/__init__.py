@@ -1,0 +1,8 @@
+"""Training runs: configuration, the loop, history, checkpoints, run folders."""
+
+from training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from training.config import ConfigError, TrainingConfig
+from training.history import COLUMNS, History
+from training.run import Run, load_run
+from training.train import train, train_many
+from training.trainer import Trainer

@@ -1,0 +1,71 @@
+"""What a network is trained and tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.corruption import corrupt
+from data.operations import all_pairs
+from data.split import split_indices
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples with the labels that are given and those that are true.
+
+    Attributes
+    ----------
+    inputs : array (D, features)
+        For modular arithmetic the pairs (m, n), integers.
+    labels : integer array (D,)
+        The labels that are trained on, or tested against.
+    true_labels : integer array (D,)
+    corrupted : bool array (D,)
+        Whose label was redrawn; nowhere true in a test set.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    true_labels: np.ndarray
+    corrupted: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A training set and a test set."""
+
+    train: Dataset
+    test: Dataset
+
+
+def modular_problem(p: int, operation: str = "add", alpha: float = 0.5, xi: float = 0.0, seed: int = 0) -> Problem:
+    """Modular arithmetic, split and corrupted.
+
+    Parameters
+    ----------
+    p : int
+        The modulus.
+    operation : {"add", "subtract", "multiply", "divide"}
+    alpha : float
+        The fraction of all pairs in the training set, in (0, 1].
+    xi : float
+        The fraction of training labels that are redrawn, in [0, 1].
+    seed : int
+        Of the split and of the corruption.
+
+    Returns
+    -------
+    Problem
+        Both sets ordered by m, then n: rows of a batch that read the same row of U lie side by side.
+    """
+    pairs, labels = all_pairs(p, operation)
+    train, test = split_indices(len(pairs), alpha, seed)
+    given, corrupted = corrupt(labels, train, xi, p, seed)
+    return Problem(
+        train=Dataset(pairs[train], given, labels[train], corrupted),
+        test=Dataset(pairs[test], labels[test], labels[test], np.zeros(len(test), dtype=bool)))

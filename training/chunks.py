@@ -1,0 +1,97 @@
+"""Cutting work into chunks of rows, and sharing the chunks among threads.
+
+A full batch of the default network is 4704 rows of 500 neurons, 9 MB for every intermediate result. In chunks these stay
+closer to the processor, and several threads share them. The size of a chunk follows from shapes alone, never from the
+number of threads, each chunk has its own gradients, and these are added up in order: so the result does not depend on
+the threads, not in a single bit.
+
+On a CPU a chunk holds rows of one run, on a GPU rows of a whole stack of runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from backend import Array
+from layers import Cache, Gradients, Layer
+
+CHUNK = 600_000
+"""About how many numbers the widest intermediate result of a chunk holds (2.4 MB in float32); found fast on CPUs."""
+
+
+def row_slices(rows: int, row_size: int) -> list[slice]:
+    """Cut rows into chunks of about `CHUNK` numbers each: one, or an even number of them, so that threads share fairly.
+
+    Parameters
+    ----------
+    rows : int
+        The number of examples.
+    row_size : int
+        Numbers per example in the network's widest intermediate result.
+    """
+    chunks = round(rows * row_size / CHUNK)
+    chunks = max(1, min(chunks + chunks % 2 if chunks > 1 else chunks, rows))
+    bounds = [rows * number // chunks for number in range(chunks + 1)]
+    return [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+
+
+class Chunk:
+    """Some rows of some runs, with all that a pass over them needs of its own.
+
+    Parameters
+    ----------
+    network : Layer
+        A stack of runs, or one of its members.
+    seeds : tuple of int
+        The seeds of the network's runs.
+    runs : int or slice
+        Which runs of the stack these are: an index into arrays whose first axis is the runs.
+    rows : slice
+        Which rows of the batch, or of the data set.
+    grads : Gradients, optional
+        Where the chunk's gradients go. None for evaluation.
+    """
+
+    def __init__(self, network: Layer, seeds: tuple[int, ...], runs: int | slice, rows: slice,
+                 grads: Gradients | None = None):
+        self.network, self.seeds, self.runs, self.rows, self.grads = network, seeds, runs, rows, grads
+        self.cache = Cache()
+
+    def load(self, inputs: Array, labels: Array, corrupted: Array | None = None) -> Chunk:
+        """Take this chunk's part of arrays whose first two axes are (runs, rows)."""
+        self.inputs, self.labels = inputs[self.runs, self.rows], labels[self.runs, self.rows]
+        self.corrupted = None if corrupted is None else corrupted[self.runs, self.rows]
+        return self
+
+
+class Workers:
+    """Threads that work on chunks, each in memory of its own.
+
+    Parameters
+    ----------
+    threads : int
+    """
+
+    def __init__(self, threads: int):
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._own = threading.local()
+
+    def run(self, work: Callable[[Chunk], Any], chunks: Sequence[Chunk]) -> list[Any]:
+        """The results of work(chunk), in the order of the chunks."""
+        if self._pool is None or len(chunks) == 1:
+            return [self._with_memory(work, chunk) for chunk in chunks]
+        return list(self._pool.map(lambda chunk: self._with_memory(work, chunk), chunks))
+
+    def _with_memory(self, work, chunk):
+        if not hasattr(self._own, "memory"):
+            self._own.memory = {}
+        chunk.cache.work_in(self._own.memory)
+        return work(chunk)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()

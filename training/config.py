@@ -1,0 +1,236 @@
+"""The settings of a run: their defaults, and what is allowed.
+
+Some defaults depend on other settings, as they do in the paper. They are None until `resolved` fills them in:
+
+    setting                     learning rate            weight decay   steps            loss
+    full batch (two-layer)      0.01                     15             500              mse
+    minibatch B, or BatchNorm   0.01 sqrt(B / 256)       0              2000 * 256 / B   mse
+    relu-mlp                    0.001                    RELU_DECAY     5000             mse
+    transformer                 0.01                     0.5            1000             cross-entropy
+
+BatchNorm alone takes the paper's batch size, 64.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from backend import BACKENDS, DTYPES
+from data.operations import OPERATIONS, is_prime
+from layers.activations import ACTIVATIONS
+from optim import OPTIMIZERS, SCHEDULES
+
+MODELS = ("mlp", "relu-mlp", "transformer")
+LOSSES = ("mse", "cross-entropy")
+
+
+class ConfigError(ValueError):
+    """A setting has a value that is not allowed.
+
+    Attributes
+    ----------
+    field : str
+        The setting's name in `TrainingConfig`.
+    problem : str
+        What is allowed, and what it got.
+    """
+
+    def __init__(self, field: str, problem: str):
+        super().__init__(f"{field} {problem}")
+        self.field, self.problem = field, problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The settings of one run. None means: the default of the setting (see the module's table).
+
+    Attributes
+    ----------
+    p : int
+        The modulus; at least 2, prime for operation divide.
+    operation : {"add", "subtract", "multiply", "divide"}
+    alpha : float
+        The fraction of all pairs that is trained on, in (0, 1].
+    xi : float
+        The fraction of training labels that is redrawn at random, in [0, 1].
+    model : {"mlp", "relu-mlp", "transformer"}
+        The two-layer network, a deeper MLP, or the one-layer transformer.
+    width : int, optional
+        Neurons of a hidden layer N (default 500), or features of a token d (default 128).
+    activation : {"square", "relu", "gelu"}, optional
+        Of an MLP: by default square for mlp, relu for relu-mlp.
+    depth : int
+        Weight layers of relu-mlp.
+    heads : int
+        Attention heads of the transformer.
+    layer_norm : bool
+        LayerNorm in the transformer.
+    dropout : float
+        The rate, in [0, 1).
+    batch_norm : bool
+        BatchNorm after the activations of an MLP.
+    loss : {"mse", "cross-entropy"}, optional
+    optimizer : {"adamw", "adam", "sgd"}
+    learning_rate, weight_decay : float, optional
+    schedule : {"constant", "warmup-constant", "warmup-cosine"}
+        Of the learning rate.
+    warmup : int
+        Steps of warm-up of the schedule.
+    batch_size : int, optional
+        By default the whole training set at every step.
+    steps : int, optional
+    eval_every : int
+        Steps between evaluations.
+    seed : int
+        Fixes the split, the corruption, the initial weights, the batches and dropout.
+    backend : {"numpy", "cupy"}
+    dtype : {"float32", "float64"}
+    threads : int, optional
+        By default one for each core. The result does not depend on it.
+    """
+
+    p: int = 97
+    operation: str = "add"
+    alpha: float = 0.5
+    xi: float = 0.35
+    model: str = "mlp"
+    width: int | None = None
+    activation: str | None = None
+    depth: int = 3
+    heads: int = 4
+    layer_norm: bool = False
+    dropout: float = 0.0
+    batch_norm: bool = False
+    loss: str | None = None
+    optimizer: str = "adamw"
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    schedule: str = "constant"
+    warmup: int = 0
+    batch_size: int | None = None
+    steps: int | None = None
+    eval_every: int = 5
+    seed: int = 0
+    backend: str = "numpy"
+    dtype: str = "float32"
+    threads: int | None = None
+
+    @property
+    def examples(self) -> int:
+        """The number of pairs that the task has."""
+        return self.p * (self.p - 1 if self.operation == "divide" else self.p)
+
+    @property
+    def train_examples(self) -> int:
+        """The number of pairs in the training set."""
+        return int(self.alpha * self.examples)
+
+    def resolved(self) -> TrainingConfig:
+        """These settings with every default filled in, checked.
+
+        Raises
+        ------
+        ConfigError
+            For the first setting whose value is not allowed.
+        """
+        self._check_types()
+        self._check_values()
+        batch_size = self.batch_size
+        if batch_size is None and self.batch_norm:
+            batch_size = min(64, self.train_examples)
+        config = dataclasses.replace(self, batch_size=batch_size,
+                                     threads=self.threads or len(os.sched_getaffinity(0)))
+        defaults = config._setting_defaults()
+        return dataclasses.replace(config, **{name: value for name, value in defaults.items()
+                                              if getattr(config, name) is None})
+
+    def _setting_defaults(self) -> dict[str, Any]:
+        if self.model == "transformer":
+            defaults = {"width": 128, "activation": "relu", "learning_rate": 0.01, "weight_decay": 0.5,
+                        "steps": 1000, "loss": "cross-entropy"}
+        elif self.model == "relu-mlp":
+            defaults = {"width": 500, "activation": "relu", "learning_rate": 0.001, "weight_decay": 5.0,
+                        "steps": 5000, "loss": "mse"}
+        else:
+            defaults = {"width": 500, "activation": "square", "learning_rate": 0.01, "weight_decay": 15.0,
+                        "steps": 500, "loss": "mse"}
+        if self.batch_size is not None:
+            defaults |= {"learning_rate": 0.01 * math.sqrt(self.batch_size / 256), "weight_decay": 0.0,
+                         "steps": max(1, 2000 * 256 // self.batch_size)}
+        return defaults
+
+    def _check_types(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            names = field.type.split(" | ")
+            if value is None and "None" in names:
+                continue
+            kind = {"int": int, "float": (int, float), "str": str, "bool": bool}[names[0]]
+            if not isinstance(value, kind) or (isinstance(value, bool) and names[0] != "bool"):
+                what = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "true or false"}[names[0]]
+                raise ConfigError(field.name, f"must be {what}, got {value!r}")
+
+    def _check_values(self) -> None:
+        def need(field, allowed, what):
+            if not allowed:
+                raise ConfigError(field, f"must {what}, got {getattr(self, field)}")
+
+        def at_least(field, bound):
+            value = getattr(self, field)
+            need(field, value is None or value >= bound, f"be at least {bound}")
+
+        def one_of(field, names):
+            value = getattr(self, field)
+            need(field, value is None or value in names, f"be one of {', '.join(names)}")
+
+        for field, names in {"operation": OPERATIONS, "model": MODELS, "activation": tuple(ACTIVATIONS), "loss": LOSSES,
+                             "optimizer": tuple(OPTIMIZERS), "schedule": tuple(SCHEDULES), "backend": BACKENDS,
+                             "dtype": DTYPES}.items():
+            one_of(field, names)
+        at_least("p", 2)
+        need("p", self.operation != "divide" or is_prime(self.p), "be prime for operation divide")
+        need("alpha", 0 < self.alpha <= 1, "lie in (0, 1]")
+        need("alpha", self.train_examples >= 1, "leave at least one training example")
+        need("xi", 0 <= self.xi <= 1, "lie in [0, 1]")
+        need("dropout", 0 <= self.dropout < 1, "lie in [0, 1)")
+        rate, decay = self.learning_rate, self.weight_decay
+        need("learning_rate", rate is None or 0 < rate < math.inf, "be positive and finite")
+        need("weight_decay", decay is None or 0 <= decay < math.inf, "be finite and not negative")
+        for field in ("width", "heads", "steps", "eval_every", "threads", "batch_size"):
+            at_least(field, 1)
+        for field in ("seed", "warmup"):
+            at_least(field, 0)
+        at_least("depth", 2)
+        need("batch_size", self.batch_size is None or self.batch_size <= self.train_examples,
+             f"be at most the size of the training set, {self.train_examples}")
+        if self.model == "transformer":
+            need("heads", (self.width or 128) % self.heads == 0, f"divide the width {self.width or 128}")
+            need("activation", self.activation in (None, "relu"), "be relu in the transformer")
+            need("batch_norm", not self.batch_norm, "be off in the transformer (it has layer_norm)")
+        else:
+            need("layer_norm", not self.layer_norm, "be off in an MLP (it has batch_norm)")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings by name, as plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> TrainingConfig:
+        """Settings from plain values; the inverse of `to_dict`.
+
+        Raises
+        ------
+        ConfigError
+            If a name is unknown, or a value has the wrong type or is not allowed.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise ConfigError(name, f"is not a setting; there are {', '.join(sorted(known))}")
+        config = cls(**settings)
+        config.resolved()
+        return config

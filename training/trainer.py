@@ -1,0 +1,203 @@
+"""The training loop: steps and evaluations of one run, or of a stack of runs as one network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import streams
+from analysis.ipr import mean_ipr
+from backend import Array, Device, open_device, to_host
+from data import Dataset
+from layers import EVALUATING, Layer, Mode
+from optim import SCHEDULES
+from training.chunks import Chunk, Workers, row_slices
+from training.config import TrainingConfig
+from training.setup import make_loss, make_network, make_optimizer, make_problem
+
+
+@dataclass(frozen=True)
+class RunsData:
+    """One data set for each run, on the device; the first axis is the runs, also where there is only one."""
+
+    inputs: Array
+    labels: Array
+    corrupted: Array
+
+    @classmethod
+    def of(cls, datasets: Sequence[Dataset], device: Device) -> RunsData:
+        """Put data sets of equal size side by side."""
+        return cls(*(device.asarray(np.stack([getattr(data, name) for data in datasets]))
+                     for name in ("inputs", "labels", "corrupted")))
+
+    @property
+    def examples(self) -> int:
+        """The examples of each run."""
+        return self.labels.shape[1]
+
+
+class Trainer:
+    """Trains one run, or a stack of runs that share all shapes.
+
+    Use it as a context manager: it holds threads, and keeps the BLAS library on one thread, on which the bits of a
+    product would otherwise depend.
+
+    Parameters
+    ----------
+    configs : sequence of TrainingConfig
+        Resolved. They may differ in seed, xi, dropout, learning rate and weight decay.
+    device : Device, optional
+        By default that of the settings.
+
+    Attributes
+    ----------
+    network : Layer
+    step_count : int
+        Steps made so far.
+    """
+
+    def __init__(self, configs: Sequence[TrainingConfig], device: Device | None = None):
+        config = self.config = configs[0]
+        self.device = device or open_device(config.backend, config.dtype)
+        self.configs, self.seeds = list(configs), tuple(config.seed for config in configs)
+        problems = [make_problem(config) for config in configs]
+        self.train_set = RunsData.of([problem.train for problem in problems], self.device)
+        self.test_set = RunsData.of([problem.test for problem in problems], self.device)
+        self.network = make_network(configs, self.device)
+        self.loss = make_loss(config)
+        self.optimizer = make_optimizer(configs, self.network)
+        self.schedule = SCHEDULES[config.schedule]
+        self.step_count = 0
+
+        self.batch_size = config.batch_size or self.train_set.examples
+        slices = ([slice(0, self.batch_size)] if self.network.couples_rows
+                  else row_slices(self.batch_size, self.network.row_size))
+        self.grads = [self.network.gradients() for _ in slices]
+        self.batch_chunks = [Chunk(network, seeds, runs, rows, pick(grads))
+                             for network, seeds, runs, pick in self._members()
+                             for rows, grads in zip(slices, self.grads, strict=True)]
+        if config.batch_size is None:
+            for chunk in self.batch_chunks:
+                chunk.load(self.train_set.inputs, self.train_set.labels)
+        self.train_chunks, self.test_chunks = (
+            [Chunk(network, seeds, runs, rows).load(data.inputs, data.labels, data.corrupted)
+             for network, seeds, runs, _ in self._members()
+             for rows in row_slices(data.examples, self.network.row_size) if data.examples]
+            for data in (self.train_set, self.test_set))
+
+    def _members(self):
+        """The networks to work on one by one, each with its seeds, the runs that it is, and its part of gradients."""
+        if len(self.configs) == 1:
+            yield self.network, self.seeds, 0, lambda grads: grads
+        elif self.device.name == "numpy":
+            # A stack as one array would be cut into chunks of few rows of each run. Run by run the chunks are those of
+            # a single run, and so are the results, bit for bit.
+            for run, seed in enumerate(self.seeds):
+                yield self.network.member(run), (seed,), run, lambda grads, run=run: grads.member(run)
+        else:
+            yield self.network, self.seeds, slice(None), lambda grads: grads
+
+    def __enter__(self) -> Trainer:
+        self._blas = threadpool_limits(limits=1, user_api="blas")
+        self.workers = Workers(self.config.threads)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.workers.close()
+        self._blas.restore_original_limits()
+
+    # ---- training ----
+
+    def step(self) -> None:
+        """Make one step on the next batch."""
+        if self.config.batch_size is not None:
+            self._load_batch()
+        for grads in self.grads:
+            grads.flat[...] = 0
+        self.workers.run(self._forward_backward, self.batch_chunks)
+        total = self.grads[0].flat
+        for grads in self.grads[1:]:
+            total += grads.flat
+        self.step_count += 1
+        self.optimizer.step(total, self.schedule(self.step_count, self.config.steps, self.config.warmup))
+
+    def _forward_backward(self, chunk: Chunk) -> None:
+        mode = Mode(training=True, seeds=chunk.seeds, step=self.step_count, first_row=chunk.rows.start)
+        logits = chunk.network.forward(chunk.inputs, chunk.cache, mode)
+        self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=self.batch_size)
+        chunk.network.backward(self.loss.backward(chunk.cache["loss"]), chunk.cache, chunk.grads)
+
+    def _load_batch(self) -> None:
+        """Hand the chunks the rows of the next batch: an epoch visits the examples in an order of its own."""
+        batches = self.train_set.examples // self.batch_size  # the last, incomplete one is dropped
+        epoch, number = divmod(self.step_count, batches)
+        if number == 0 or not hasattr(self, "_epoch"):
+            orders = [streams.generator(seed, streams.BATCHES, epoch).permutation(self.train_set.examples)
+                      [:batches * self.batch_size].reshape(batches, -1) for seed in self.seeds]
+            # Within a batch the order is of no account; sorted, rows that read the same row of U lie side by side.
+            order = self.device.asarray(np.sort(np.stack(orders), axis=-1))
+            runs = self.device.asarray(np.arange(len(self.seeds)))[:, None, None]
+            self._epoch = self.train_set.inputs[runs, order], self.train_set.labels[runs, order]
+        inputs, labels = self._epoch
+        for chunk in self.batch_chunks:
+            chunk.load(inputs[:, number], labels[:, number])
+
+    # ---- measuring ----
+
+    def evaluate(self) -> list[dict[str, float | None]]:
+        """Measure every run as it now is, in evaluation mode: one row of a `History` for each."""
+        train_loss, train_hits, corrupted_hits = self._measure(self.train_chunks, self.train_set)
+        test_loss, test_hits, _ = self._measure(self.test_chunks, self.test_set)
+        corrupted = to_host(self.train_set.corrupted).sum(axis=-1)
+        D, T = self.train_set.examples, self.test_set.examples
+        ipr = np.broadcast_to(to_host(mean_ipr(*self.network.neurons())), len(self.seeds))
+        return [{
+            "step": self.step_count,
+            "train_loss": float(train_loss[r]),
+            "test_loss": float(test_loss[r]) if T else None,
+            "train_accuracy": float(train_hits[r] / D),
+            "test_accuracy": _ratio(test_hits[r], T),
+            "corrupted_accuracy": _ratio(corrupted_hits[r], corrupted[r]),
+            "uncorrupted_accuracy": _ratio(train_hits[r] - corrupted_hits[r], D - corrupted[r]),
+            "mean_ipr": float(ipr[r]),
+            "weight_norm": float(norm),
+        } for r, norm in enumerate(self.weight_norms())]
+
+    def _measure(self, chunks, data):
+        """Loss, correct answers, and correct answers on corrupted examples of every run, arrays (R,)."""
+        def measure(chunk):
+            logits = chunk.network.forward(chunk.inputs, chunk.cache, EVALUATING)
+            loss = self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=data.examples)
+            hits = logits.argmax(axis=-1) == chunk.labels
+            return loss, hits.sum(axis=-1), (hits & chunk.corrupted).sum(axis=-1)
+
+        totals = np.zeros((3, len(self.seeds)))
+        for chunk, values in zip(chunks, self.workers.run(measure, chunks), strict=True):
+            for total, value in zip(totals, values, strict=True):
+                total[chunk.runs] += to_host(value)
+        return totals
+
+    def weight_norms(self) -> np.ndarray:
+        """The Euclidean norm of all parameters of each run, array (R,)."""
+        weights = self.network.store.named(self.network.store.flat).values()
+        runs = len(self.seeds)
+        return np.sqrt(sum(np.square(to_host(w).reshape(runs, -1).astype(float)).sum(axis=-1) for w in weights))
+
+    # ---- state ----
+
+    def member(self, run: int) -> Layer:
+        """The network of one run."""
+        return self.network if len(self.configs) == 1 else self.network.member(run)
+
+    def arrays(self, run: int = 0) -> dict[str, np.ndarray]:
+        """Everything that one run needs to go on: its parameters, buffers and the optimiser's averages, on the host."""
+        moments = {f"optimizer.{name}": array if len(self.configs) == 1 else array[run]
+                   for name, array in self.optimizer.state().items()}
+        return {**self.member(run).state(), **moments}
+
+
+def _ratio(hits, size) -> float | None:
+    return float(hits / size) if size else None
