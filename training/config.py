@@ -2,11 +2,11 @@
 
 Some defaults depend on other settings, as they do in the paper. They are None until `resolved` fills them in:
 
-    setting                     learning rate            weight decay   steps            loss
-    full batch (two-layer)      0.01                     15             500              mse
-    minibatch B, or BatchNorm   0.01 sqrt(B / 256)       0              2000 * 256 / B   mse
-    relu-mlp                    0.001                    RELU_DECAY     5000             mse
-    transformer                 0.01                     0.5            1000             cross-entropy
+    setting                     learning rate        weight decay   steps            eval every   loss
+    full batch (two-layer)      0.01                 15             500              5            mse
+    minibatch B, or BatchNorm   0.01 sqrt(B / 256)   0              2000 * 256 / B   20           mse
+    relu-mlp                    0.001                5              5000             20           mse
+    transformer                 0.01                 0.5            1000             20           cross-entropy
 
 BatchNorm alone takes the paper's batch size, 64.
 """
@@ -83,7 +83,7 @@ class TrainingConfig:
     batch_size : int, optional
         By default the whole training set at every step.
     steps : int, optional
-    eval_every : int
+    eval_every : int, optional
         Steps between evaluations.
     seed : int
         Fixes the split, the corruption, the initial weights, the batches and dropout.
@@ -113,7 +113,7 @@ class TrainingConfig:
     warmup: int = 0
     batch_size: int | None = None
     steps: int | None = None
-    eval_every: int = 5
+    eval_every: int | None = None
     seed: int = 0
     backend: str = "numpy"
     dtype: str = "float32"
@@ -151,16 +151,16 @@ class TrainingConfig:
     def _setting_defaults(self) -> dict[str, Any]:
         if self.model == "transformer":
             defaults = {"width": 128, "activation": "relu", "learning_rate": 0.01, "weight_decay": 0.5,
-                        "steps": 1000, "loss": "cross-entropy"}
+                        "steps": 1000, "loss": "cross-entropy", "eval_every": 20}
         elif self.model == "relu-mlp":
             defaults = {"width": 500, "activation": "relu", "learning_rate": 0.001, "weight_decay": 5.0,
-                        "steps": 5000, "loss": "mse"}
+                        "steps": 5000, "loss": "mse", "eval_every": 20}
         else:
             defaults = {"width": 500, "activation": "square", "learning_rate": 0.01, "weight_decay": 15.0,
-                        "steps": 500, "loss": "mse"}
+                        "steps": 500, "loss": "mse", "eval_every": 5}
         if self.batch_size is not None:
             defaults |= {"learning_rate": 0.01 * math.sqrt(self.batch_size / 256), "weight_decay": 0.0,
-                         "steps": max(1, 2000 * 256 // self.batch_size)}
+                         "steps": max(1, 2000 * 256 // self.batch_size), "eval_every": 20}
         return defaults
 
     def _check_types(self) -> None:

@@ -74,7 +74,7 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """What summary.json holds: the last measurements under the names of the history's columns, and what follows."""
         last = self.history.last
-        parameters = sum(array.size for name, array in self.arrays.items() if name.startswith("optimizer.m."))
+        parameters = self.initial_network().store.flat.size
         return {
             **{name: value for name, value in last.items() if name != "step"},
             "phase": phase(last["train_accuracy"], last["test_accuracy"], self.config.xi,

@@ -1,0 +1,73 @@
+"""The figures of a run, into the folder `figures` inside its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from analysis.ipr import neuron_ipr
+from analysis.pruning import pruning_curves, pruning_orders
+from layers import TwoLayerNetwork
+from training.run import Run
+from training.setup import make_loss
+
+
+def describe(run: Run) -> str:
+    """The setting of a run in a line, for titles."""
+    config = run.config
+    sign = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷"}[config.operation]
+    parts = [f"{config.model}, (m {sign} n) mod {config.p}", f"N = {config.width}", f"α = {config.alpha:g}",
+             f"ξ = {config.xi:g}", f"weight decay {config.weight_decay:g}"]
+    if config.dropout:
+        parts.append(f"dropout {config.dropout:g}")
+    if config.batch_norm:
+        parts.append("BatchNorm")
+    if config.batch_size:
+        parts.append(f"batch {config.batch_size}")
+    return ", ".join([*parts, f"seed {config.seed}"])
+
+
+def draw_figures(run: Run, folder: Path) -> list[Path]:
+    """Draw a run: training curves, IPR histograms, some neurons, and, for the two-layer network, pruning curves.
+
+    Parameters
+    ----------
+    run : Run
+    folder : path
+        Created if it does not exist.
+
+    Returns
+    -------
+    list of Path
+        The files, PNG.
+    """
+    from analysis import figures  # matplotlib takes half a second to import, which only those who draw should pay
+
+    folder = Path(folder)
+    folder.mkdir(exist_ok=True)
+    title = describe(run)
+    history = {column: run.history[column] for column in run.history.last}
+    before, after = run.initial_network(), run.network()
+    start, end = before.neurons(), after.neurons()
+    drawn = [
+        figures.training_curves(history, folder / "training_curves.png", title, run.history.grok_step,
+                                run.history.unlearn_step, run.config.xi),
+        figures.ipr_histogram(neuron_ipr(*start), neuron_ipr(*end), folder / "ipr_histogram.png", title),
+        figures.neuron_panels(start, end, folder / "neurons.png", title),
+    ]
+    if isinstance(after, TwoLayerNetwork):
+        curves = pruning_curves(after, pruning_sets(run), pruning_orders(neuron_ipr(*end), run.config.seed),
+                                loss=make_loss(run.config))
+        drawn.append(figures.pruning_curves(curves, folder / "pruning_curves.png", title))
+    return drawn
+
+
+def pruning_sets(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The sets that a pruned network is measured on, as (inputs, labels); empty ones are left out."""
+    problem = run.problem()
+    train, test, corrupted = problem.train, problem.test, problem.train.corrupted
+    sets = {"train": (train.inputs, train.labels), "test": (test.inputs, test.labels),
+            "corrupted": (train.inputs[corrupted], train.labels[corrupted]),
+            "uncorrupted": (train.inputs[~corrupted], train.labels[~corrupted])}
+    return {name: (inputs, labels) for name, (inputs, labels) in sets.items() if len(labels)}
