@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from training.files import write_atomically
+from storage import write_atomically
 
 FORMAT = 1
 DIGEST = 2 * hashlib.sha256().digest_size  # characters of the comment, the digest in hexadecimal

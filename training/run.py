@@ -22,7 +22,7 @@ from data import Problem
 from layers import Layer
 from training.checkpoint import read_checkpoint, write_checkpoint
 from training.config import TrainingConfig
-from training.files import write_atomically, write_json
+from storage import write_atomically, write_json
 from training.history import History
 from training.setup import make_network, make_problem
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from layers import EVALUATING, Layer, Mode
 from optim import SCHEDULES
 from training.chunks import Chunk, Workers, row_slices
 from training.config import TrainingConfig
+from training.denormals import denormals_flushed
 from training.setup import make_loss, make_network, make_optimizer, make_problem
 
 
@@ -42,8 +44,8 @@ class RunsData:
 class Trainer:
     """Trains one run, or a stack of runs that share all shapes.
 
-    Use it as a context manager: it holds threads, and keeps the BLAS library on one thread, on which the bits of a
-    product would otherwise depend.
+    Use it as a context manager: it holds threads, keeps the BLAS library on one thread, on which the bits of a product
+    would otherwise depend, and has the processor round denormals to zero.
 
     Parameters
     ----------
@@ -101,13 +103,16 @@ class Trainer:
             yield self.network, self.seeds, slice(None), lambda grads: grads
 
     def __enter__(self) -> Trainer:
-        self._blas = threadpool_limits(limits=1, user_api="blas")
-        self.workers = Workers(self.config.threads)
+        with ExitStack() as stack:
+            stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
+            stack.enter_context(denormals_flushed())
+            self.workers = Workers(self.config.threads)
+            stack.callback(self.workers.close)
+            self._exits = stack.pop_all()
         return self
 
     def __exit__(self, *exception) -> None:
-        self.workers.close()
-        self._blas.restore_original_limits()
+        self._exits.close()
 
     # ---- training ----
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
     """Write a file beside its place, flush it to the disk, and rename it into its place."""
     path = Path(path)
     beside = path.with_name(path.name + ".part")
@@ -19,6 +19,6 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     os.replace(beside, path)
 
 
-def write_json(path: Path, values: Any) -> None:
+def write_json(path: str | os.PathLike, values: Any) -> None:
     """Write plain values as JSON; a NaN or an infinity is an error, an undefined value is null."""
     write_atomically(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
