@@ -80,7 +80,7 @@ class Cache:
     """
 
     def __init__(self):
-        self._root, self._path = self, ""
+        self._root, self._path = self, ()
         self._parts: dict[str, Cache] = {}
         self._derived: dict[str, tuple[Any, Any]] = {}
         self._memory: dict[Any, Array] = {}
@@ -89,7 +89,7 @@ class Cache:
         """The part of the cache that belongs to the inner layer of this name."""
         if name not in self._parts:
             part = self._parts[name] = Cache()
-            part._root, part._path = self._root, f"{self._path}.{name}"
+            part._root, part._path = self._root, (*self._path, name)
         return self._parts[name]
 
     def parts(self) -> Iterator[Cache]:
@@ -238,7 +238,17 @@ class Layer:
         return self
 
     def gradients(self) -> Gradients:
-        """Zero gradients for all parameters, in one contiguous array laid out like the parameters."""
+        """Zero gradients for all parameters, in one contiguous array laid out like the parameters.
+
+        Raises
+        ------
+        ValueError
+            If this is not a layer that `build` was called on: a part of one, or a member of a stack, shares its memory
+            with the whole, and its gradients are a part of the whole's.
+        """
+        if not hasattr(self, "store"):
+            raise ValueError(f"gradients must be made by the whole network that was built, got its part "
+                             f"{type(self).__name__}; take grads[name] or grads.member(run) from the whole's")
         store = self.store.like()
         grads = self._gradients_in({owner_of: store[name] for name, owner_of in self._owners().items()})
         grads.flat = store.flat
@@ -254,6 +264,8 @@ class Layer:
     def member(self, run: int) -> Layer:
         """Run number `run` of a stack as a network without a stack, on the same memory."""
         one = copy.copy(self)
+        vars(one).pop("store", None)
+        one.stack = ()
         for name in (*self.parameters, *self.buffers):
             setattr(one, name, getattr(self, name)[run])
         one.layers = {name: layer.member(run) for name, layer in self.layers.items()}

@@ -30,7 +30,7 @@ class CrossEntropy:
         return (xp.log(total[..., 0]) - z_y).sum(axis=-1) / cache.examples
 
     def backward(self, cache):
-        """dL/dlogits, array (..., D, p)."""
+        """dL/dlogits, array (..., D, p); once for each forward pass, whose P it turns into the gradient."""
         dz = cache.P
         dz.reshape(-1, dz.shape[-1])[cache.at] -= 1
         dz /= cache.examples

@@ -36,11 +36,11 @@ class Linear(Layer):
             self.parameters["b"] = Parameter((1, n_out), initial_bias or constant(0), decay=False)
 
     def forward(self, x, cache, mode=EVALUATING):
-        """x (..., D, n_in) -> y (..., D, n_out)."""
+        """x (D, n_in) or (..., D, n_in) -> y (..., D, n_out)."""
         xp = array_module(x)
         cache.x = x
-        y = cache.empty("y", (*x.shape[:-1], self.W.shape[-1]), like=x)
-        xp.matmul(x, self.W, out=y)
+        stack = self.W.shape[:-2]  # x may lack it: then all runs share x
+        y = xp.matmul(x, self.W, out=cache.empty("y", (*stack, x.shape[-2], self.W.shape[-1]), like=x))
         if "b" in self.parameters:
             y += self.b
         return y
@@ -51,4 +51,4 @@ class Linear(Layer):
         grads.W += xp.matmul(x.mT, dy, out=cache.empty("dW", self.W.shape, like=dy))
         if "b" in self.parameters:
             grads.b += dy.sum(axis=-2, keepdims=True)
-        return xp.matmul(dy, self.W.mT, out=cache.empty("dx", x.shape, like=dy))
+        return xp.matmul(dy, self.W.mT, out=cache.empty("dx", (*dy.shape[:-1], x.shape[-1]), like=dy))

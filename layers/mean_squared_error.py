@@ -39,6 +39,6 @@ class MeanSquaredError:
         return xp.einsum("...dq,...dq->...", residual, residual) / cache.terms
 
     def backward(self, cache):
-        """dL/dlogits, array (..., D, p)."""
+        """dL/dlogits, array (..., D, p); once for each forward pass, whose residual it turns into the gradient."""
         xp = array_module(cache.residual)
         return xp.multiply(cache.residual, 2 / cache.terms, out=cache.residual)

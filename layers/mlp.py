@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from backend import Array
 from layers.activations import ACTIVATIONS
 from layers.batchnorm import BatchNorm
@@ -45,7 +47,7 @@ class DeepMLP(Chain):
             # The layers inside a block carry its number: parameters are told apart by it (hidden_2.W).
             layers[f"hidden_{number}"] = (PairEmbedding(p, width, normal(p ** -0.5)) if number == 1
                                           else Linear(width, width, initial=normal((2 / width) ** 0.5)))
-            if dropout:
+            if np.any(dropout):
                 layers[f"dropout_{number}"] = Dropout(dropout)
             layers[f"activation_{number}"] = ACTIVATIONS[activation]()
             if batch_norm:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from backend import Array
 from layers.attention import Attention
 from layers.chain import Chain, Residual
@@ -48,7 +50,7 @@ class Transformer(Chain):
         def block(**inner):
             return Residual(**({"norm": LayerNorm(width)} if layer_norm else {}), **inner)
 
-        drop = {"dropout": Dropout(dropout)} if dropout else {}
+        drop = {"dropout": Dropout(dropout)} if np.any(dropout) else {}
         super().__init__(
             tokens=TokenEmbedding(p, width),
             positions=PositionEmbedding(TOKENS, width),

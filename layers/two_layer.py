@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from backend import Array
 from layers.activations import ACTIVATIONS
 from layers.base import EVALUATING, Cache
@@ -43,7 +45,7 @@ class TwoLayerNetwork(Chain):
                  batch_norm: bool = False):
         initial = normal((16 * width) ** (-1 / 3))
         layers = {"embedding": PairEmbedding(p, width, initial)}
-        if dropout:
+        if np.any(dropout):
             layers["dropout"] = Dropout(dropout)
         layers["activation"] = ACTIVATIONS[activation]()
         if batch_norm:

@@ -1,0 +1,215 @@
+"""The gradient check of any layer, loss or network: values, and the contract of the two passes.
+
+The values are compared with difference quotients (`layers.finite_differences`). The contract (`layers.base`) says that
+backward *adds* to the gradients, that a cache can be used again, and that neither pass writes into x, dy or the
+parameters. A network trains on with a layer that breaks it, and a check of values alone would see nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+import streams
+from backend import Array, array_module, open_device, to_host
+from layers.base import EVALUATING, Cache, Layer, Mode
+from layers.finite_differences import STEP, TOLERANCE, Row, difference_quotients
+
+
+def check_layer(layer: Layer, x: Array, mode: Mode = EVALUATING, seed: int = 0, dy: Array | None = None,
+                noise: float = 0.3) -> list[Row]:
+    """Check the backward pass of any layer, or of a network of them, at the point x.
+
+    Parameters
+    ----------
+    layer : Layer
+        Built in float64; one that is not built yet is built here. It is left as it was.
+    x : array (..., D, in)
+        Of floats, whose derivatives are checked too, or of integers, which have none.
+    mode : Mode
+        Dropout and BatchNorm differ between training and evaluation: check both.
+    seed : int
+        Of dy, and of the noise.
+    dy : array (..., D, out), optional
+        The gradient from above, by default drawn from N(0, 1).
+    noise : float
+        The standard deviation of what is added to every parameter while it is checked. At initial values such as
+        gamma = 1 and beta = 0, a backward pass that forgets gamma or doubles beta would look right.
+
+    Returns
+    -------
+    rows : list of Row
+        One for each parameter and, if x is of floats, one for x. What a pass wrote to and should not have has a row
+        of its own.
+
+    Raises
+    ------
+    ValueError
+        If the layer was built in float32, or is part of a network that was built.
+    """
+    return _check(layer, layer.forward, layer.backward, x, mode, seed, dy, noise)
+
+
+def check_network(network: Layer, loss: Any, x: Array, labels: Array, mode: Mode = EVALUATING, seed: int = 0,
+                  noise: float = 0.3) -> list[Row]:
+    """Check the derivatives of a loss by all parameters of a network: what training steps along.
+
+    Parameters
+    ----------
+    network : Layer
+    loss : MeanSquaredError, CrossEntropy, or another with their two passes
+    x : array (..., D, in)
+    labels : integer array (D,) or (..., D)
+    mode, seed, noise
+        As for `check_layer`. In a stack L is a sum of the runs' losses with random weights.
+
+    Returns
+    -------
+    rows : list of Row
+    """
+    def forward(x, cache, mode):
+        return loss.forward(network.forward(x, cache["network"], mode), labels, cache["loss"])
+
+    def backward(dy, cache, grads):
+        return network.backward(dy[..., None, None] * loss.backward(cache["loss"]), cache["network"], grads)
+
+    return _check(network, forward, backward, x, mode, seed, noise=noise)
+
+
+def check_loss(loss: Any, logits: Array, labels: Array, seed: int = 0) -> list[Row]:
+    """Check the derivatives of a loss by its logits.
+
+    Parameters
+    ----------
+    loss : MeanSquaredError, CrossEntropy, or another with their two passes
+    logits : array (..., D, p)
+    labels : integer array (D,) or (..., D)
+    seed : int
+
+    Returns
+    -------
+    rows : list of one Row, for the logits ("x")
+    """
+    def forward(x, cache, mode):
+        return loss.forward(x, labels, cache)
+
+    def backward(dy, cache, grads):
+        return dy[..., None, None] * loss.backward(cache)
+
+    return _check(Layer(), forward, backward, logits, EVALUATING, seed)
+
+
+def _check(layer: Layer, forward: Callable, backward: Callable, x: Array, mode: Mode, seed: int,
+           dy: Array | None = None, noise: float = 0.0) -> list[Row]:
+    """Check a pair of passes that work on the layer's parameters."""
+    xp, rng = array_module(x), streams.generator(seed, streams.ANALYSIS, streams.number_of("gradient check"))
+    if not hasattr(layer, "store"):
+        if any(hasattr(owner, own) for owner, own in layer.names().values()):
+            raise ValueError("a layer inside a built network cannot be checked alone, since building it would replace "
+                             "the network's parameters: check the network, or another layer of that kind")
+        layer.build(open_device("numpy" if xp is np else "cupy", "float64"),
+                    seed if x.ndim == 2 else range(seed, seed + len(x)))
+    if layer.store.flat.dtype != np.float64:
+        raise ValueError(f"a layer must be built in float64 to be checked, got {layer.store.flat.dtype}")
+    x = xp.array(x, dtype=np.float64 if x.dtype.kind == "f" else x.dtype)  # a copy: it will be written to
+    before = layer.state()
+    try:
+        layer.store.flat += noise * xp.asarray(rng.normal(size=layer.store.flat.shape))
+        if layer.names("buffers"):  # running statistics of 0 and 1 are special values too
+            forward(x.copy(), Cache(), replace(mode, training=True))
+        buffers = [(array, array.copy()) for array in _arrays(layer, "buffers").values()]
+
+        def pass_forward(x, cache):
+            y = forward(x, cache, mode)
+            for array, kept in buffers:
+                array[...] = kept
+            return y
+
+        def evaluate():
+            # A fresh cache, since a workspace may be what an earlier call returned; and y may be x itself.
+            cache = Cache()
+            y = xp.array(pass_forward(x.copy(), cache))
+            return y, [part.active for part in cache.parts() if hasattr(part, "active")]
+
+        if dy is None:
+            dy = xp.asarray(rng.normal(size=evaluate()[0].shape))
+        tensors = _arrays(layer)
+        if x.dtype.kind == "f":
+            tensors["x"] = x
+        analytic, faults, broken = _backward_passes(layer, pass_forward, backward, x, dy, rng)
+        rows = []
+        for name, array in tensors.items():
+            numeric, kinks, rounding = difference_quotients(array, evaluate, dy)
+            fault = faults.get(name, "")
+            if kinks.all():
+                fault = fault or "every entry lies at a kink: nothing is left to compare"
+            row = Row(name, numeric, analytic[name], kinks, rounding, fault)
+            if row.error > TOLERANCE / 10 and row.numeric.shape == row.analytic.shape:
+                closer, *_ = difference_quotients(array, evaluate, dy, STEP / 4)
+                row = replace(row, numeric=(16 * closer - numeric) / 15)
+            rows.append(row)
+        return rows + broken
+    finally:
+        layer.load_state(before)
+
+
+def _arrays(layer: Layer, kind: str = "parameters") -> dict[str, Array]:
+    return {name: getattr(owner, own) for name, (owner, own) in layer.names(kind).items()}
+
+
+def _backward_passes(layer: Layer, forward: Callable, backward: Callable, x: Array, dy: Array, rng) -> tuple:
+    """What the backward pass says, and which rules it breaks.
+
+    Returns
+    -------
+    analytic : dict of str to array
+        By the tensors' names.
+    faults : dict of str to str
+        By the tensors' names.
+    broken : list of Row
+        What a pass has written to and should only have read.
+    """
+    flat, cache, broken = layer.store.flat.copy(), Cache(), {}
+
+    def both_passes(content):
+        grads = layer.gradients()
+        grads.flat[...] = content
+        views = {name: getattr(reduce(getattr, filter(None, owner.path.split(".")), grads), own)
+                 for name, (owner, own) in layer.names().items()}
+        start = {name: np.array(to_host(view)) for name, view in views.items()}
+        given_x, given_dy = x.copy(), dy.copy()
+        forward(given_x, cache)
+        dx = backward(given_dy, cache, grads)
+        for name, was, now in (("x", x, given_x), ("dy", dy, given_dy), ("parameters", flat, layer.store.flat)):
+            if bool((was != now).any()):
+                broken[name] = Row(f"{name}, as given", np.array(to_host(was)), np.array(to_host(now)),
+                                   np.zeros(was.shape, dtype=bool), fault=f"a pass writes into {name}")
+        layer.store.flat[...] = flat
+        found = {name: np.array(to_host(view)) for name, view in views.items()}
+        if x.dtype.kind == "f":
+            # A copy, since dx may be a workspace.
+            found["x"] = np.full(x.shape, np.nan) if dx is None else np.array(to_host(dx))
+        return start, found
+
+    _, analytic = both_passes(0)
+    start, again = both_passes(array_module(x).asarray(rng.normal(size=flat.shape)))
+    faults = {}
+    for name, first in analytic.items():
+        second = again[name]
+        if name == "x" and first.shape != x.shape:
+            faults[name] = f"backward returns dx of shape {first.shape} for x of shape {x.shape}"
+        elif name == "x" and np.isnan(first).all():
+            faults[name] = "backward returns no dx"
+        elif _differ(second, first + start.get(name, 0)):
+            faults[name] = ("backward overwrites the gradient, it must add to it"
+                            if name != "x" and not _differ(second, first)
+                            else "the same passes with the same cache give something else the second time")
+    return analytic, faults, list(broken.values())
+
+
+def _differ(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.linalg.norm(a - b) > 1e-9 * np.linalg.norm(b))
