@@ -26,6 +26,8 @@ CHUNK = 600_000
 def row_slices(rows: int, row_size: int) -> list[slice]:
     """Cut rows into chunks of about `CHUNK` numbers each: one, or an even number of them, so that threads share fairly.
 
+    No rows make no chunk.
+
     Parameters
     ----------
     rows : int
@@ -34,9 +36,9 @@ def row_slices(rows: int, row_size: int) -> list[slice]:
         Numbers per example in the network's widest intermediate result.
     """
     chunks = round(rows * row_size / CHUNK)
-    chunks = max(1, min(chunks + chunks % 2 if chunks > 1 else chunks, rows))
+    chunks = max(1, min(rows, chunks + chunks % 2 if chunks > 1 else 1))
     bounds = [rows * number // chunks for number in range(chunks + 1)]
-    return [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False) if start < stop]
 
 
 class Chunk:

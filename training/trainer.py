@@ -75,8 +75,7 @@ class Trainer:
         self.step_count = 0
 
         self.batch_size = config.batch_size or self.train_set.examples
-        slices = ([slice(0, self.batch_size)] if self.network.couples_rows
-                  else row_slices(self.batch_size, self.network.row_size))
+        slices = [slice(0, self.batch_size)] if self.network.couples_rows else self._cut(self.batch_size)
         self.grads = [self.network.gradients() for _ in slices]
         self.batch_chunks = [Chunk(network, seeds, runs, rows, pick(grads))
                              for network, seeds, runs, pick in self._members()
@@ -87,8 +86,14 @@ class Trainer:
         self.train_chunks, self.test_chunks = (
             [Chunk(network, seeds, runs, rows).load(data.inputs, data.labels, data.corrupted)
              for network, seeds, runs, _ in self._members()
-             for rows in row_slices(data.examples, self.network.row_size) if data.examples]
+             for rows in self._cut(data.examples)]
             for data in (self.train_set, self.test_set))
+
+    def _cut(self, rows):
+        """The rows of each chunk; a GPU works on all rows at once, and there are none where there is no example."""
+        if self.device.name == "numpy":
+            return row_slices(rows, self.network.row_size)
+        return [slice(0, rows)] if rows else []
 
     def _members(self):
         """The networks to work on one by one, each with its seeds, the runs that it is, and its part of gradients."""
