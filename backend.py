@@ -86,7 +86,7 @@ def open_device(backend: str = "numpy", dtype: str = "float32") -> Device:
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     if backend == "numpy":
-        return Device("numpy", np, np.dtype(dtype), f"{platform.machine()} CPU, {os.cpu_count()} cores")
+        return Device("numpy", np, np.dtype(dtype), f"{platform.machine()} CPU, {available_cores()} cores")
     cupy = _import_cupy()
     try:
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
@@ -106,6 +106,11 @@ def _import_cupy() -> ModuleType:
     return cupy
 
 
+def available_cores() -> int:
+    """The processor cores that this program may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def array_module(x: Array) -> ModuleType:
     """The module (`numpy` or `cupy`) that the array x belongs to."""
     cupy = sys.modules.get("cupy")
@@ -122,8 +127,8 @@ def to_host(x: Array) -> np.ndarray:
 class RowIndex:
     """An index into the rows of a table, or of one table per run: gathering rows, and its adjoint, summing them back.
 
-    With index d -> k(d), `take` writes out[d] = table[k(d)], and `add_up` writes out[k] = sum of rows[d] over all d with
-    k(d) = k, which is how the gradient of `take` reaches the table.
+    With index d -> k(d), `take` writes out[d] = table[k(d)], and `add_up` writes out[k] = sum of rows[d] over all d
+    with k(d) = k, which is how the gradient of `take` reaches the table.
 
     On a CPU rows are added up in the order of the index, where those of one k are a contiguous slice that one call sums
     (adding row by row, `numpy.add.at`, is sixty times slower). On a GPU the sum is a product with the one-hot matrix of
@@ -171,7 +176,7 @@ class RowIndex:
         """
         xp = array_module(table)
         width = table.shape[-1]
-        # Mode "clip" spares NumPy the copy that keeps `out` untouched on an error: five times faster. CuPy has no modes.
+        # Mode "clip" spares NumPy the copy that keeps `out` as it was on an error: five times faster.
         mode = {"mode": "clip"} if xp is np else {}
         xp.take(table.reshape(-1, width), self.flat, axis=0, out=out.reshape(-1, width), **mode)
         return out

@@ -1,7 +1,7 @@
 """Train a network on modular arithmetic and watch it grok: the command.
 
-It reads options, trains one network through `training.train`, and writes a run folder. Everything it does can be done in
-Python as well: see `training`.
+It reads options, trains one network through `training.train`, and writes a run folder. Everything it does can be done
+in Python as well: see `training`.
 """
 
 from __future__ import annotations

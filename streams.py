@@ -1,8 +1,9 @@
 """Random numbers without state.
 
 Every draw is keyed by what it is for: the run's seed, a stream (split, corruption, ...) and where in the stream it
-stands. Nothing needs to be saved to continue a run, nothing shifts when another draw is added, and a stack of runs draws
-exactly what its runs would draw alone. All draws are made on the host, so one seed starts the same run on every backend.
+stands. Nothing needs to be saved to continue a run, nothing shifts when another draw is added, and a stack of runs
+draws exactly what its runs would draw alone. All draws are made on the host, so one seed starts the same run on every
+backend.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def all_pairs(p: int, operation: str) -> tuple[np.ndarray, np.ndarray]:
     if operation not in OPERATIONS:
         raise ValueError(f"operation must be one of {', '.join(OPERATIONS)}, got {operation!r}")
     if operation == "divide" and not is_prime(p):
-        raise ValueError(f"p must be prime for operation divide (other moduli have residues without an inverse), got {p}")
+        raise ValueError(f"p must be prime for operation divide (others have residues without an inverse), got {p}")
     first = 1 if operation == "divide" else 0
     m, n = (axis.reshape(-1) for axis in np.meshgrid(np.arange(p), np.arange(first, p), indexing="ij"))
     if operation == "add":

@@ -84,7 +84,7 @@ class Outcome:
 
 
 def spread(values: Sequence[float | None]) -> dict[str, Any] | None:
-    """Mean, standard deviation of the sample (None for one value), smallest, largest and all values; None if undefined."""
+    """Mean, standard deviation (of the sample; None for one value), min, max and all values; None if undefined."""
     if None in values:
         return None
     return {"mean": statistics.fmean(values), "std": statistics.stdev(values) if len(values) > 1 else None,
@@ -162,5 +162,5 @@ def checks_table(checks: Sequence[Check]) -> str:
             *((check.claim, check.paper, check.measured, "holds" if check.holds else "DOES NOT HOLD")
               for check in checks)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
-                     for row in rows)
+    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row[3]])
+                     .rstrip() for row in rows)

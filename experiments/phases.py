@@ -1,17 +1,18 @@
 """The phases of a network that learns corrupted labels (Doshi et al., fig. 1, 2 and 4).
 
 What the paper found: with xi = 0.35 of the training labels wrong, weight decay decides how a two-layer network ends. It
-memorises and generalises at once (coexistence), unlearns some of the wrong labels (partial inversion) or all of them (full
-inversion), or loses everything again (forgetting). The more it unlearns, the more neurons become periodic.
+memorises and generalises at once (coexistence), unlearns some of the wrong labels (partial inversion) or all of them
+(full inversion), or loses everything again (forgetting). The more it unlearns, the more neurons become periodic.
 
-The runs are those of the reference code (p 97, N 500, alpha 0.5, full batch), whose final figures, of one seed, stand in
-`REFERENCES`. The quick size has one seed and forgets for 3000 steps instead of 5000: by then all weights are zero.
+The runs are those of the reference code (p 97, N 500, alpha 0.5, full batch), whose final figures, of one seed, stand
+in `REFERENCES`. The quick size has one seed and forgets for 3000 steps instead of 5000: by then all weights are zero.
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,7 +54,7 @@ REFERENCES = {
 }
 QUICK_FORGETTING_STEPS = 3000
 MEASURED = ("train_accuracy", "test_accuracy", "corrupted_accuracy", "train_loss", "test_loss", "mean_ipr",
-            "weight_norm")
+            "mean_ipr_without_constant", "weight_norm", "grok_step", "unlearn_step")
 
 
 def experiment(options: Options) -> Outcome:
@@ -81,7 +82,7 @@ def _final_ipr(run: Run) -> np.ndarray:
 
 def _measure(runs):
     summaries = [run.summary() for run in runs]
-    values = {name: spread([summary[name] for summary in summaries]) for name in (*MEASURED, "grok_step", "unlearn_step")}
+    values = {name: spread([summary[name] for summary in summaries]) for name in MEASURED}
     values["memorising_neurons"] = spread([float(np.mean(_final_ipr(run) < MEMORISING)) for run in runs])
     values["phase"] = [summary["phase"] for summary in summaries]
     return values
@@ -103,7 +104,7 @@ def _checks(name, measured, runs):
 def _memorising_neurons_check(measured):
     names = ("coexistence", "partial inversion", "full inversion")
     shares = [measured[name]["memorising_neurons"] for name in names]
-    falling = all(after["max"] < before["min"] for before, after in zip(shares, shares[1:], strict=False))
+    falling = all(after["max"] < before["min"] for before, after in pairwise(shares))
     return Check(f"the share of neurons of IPR below {MEMORISING} falls with weight decay 0, 5, 15",
                  "about 0.65, 0.44, 0.06 (read off fig. 4)", ", ".join(show(share, 2) for share in shares), falling)
 

@@ -1,6 +1,7 @@
 """Layers, losses and networks, each forward and backward pass written out by hand.
 
-Read them in this order: `base` (what a layer is), `linear`, `square`, `embedding`, `chain`, `two_layer`; then the others.
+Read them in this order: `base` (what a layer is), `linear`, `square`, `embedding`, `chain`, `two_layer`; then the
+others.
 """
 
 from layers.activations import ACTIVATIONS

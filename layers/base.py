@@ -8,8 +8,9 @@ A layer owns parameters and nothing else. Its two passes are
 where dy means dL/dy, the gradient of a scalar loss L. What the backward pass needs of the forward pass lies in the
 `cache`, which the caller hands in: a layer can run in several threads, and be evaluated in the middle of a step.
 
-Shapes: the last two axes are (rows, features), and a layer sees nothing else. An axis in front is a stack of independent
-runs, carried by the parameters as well: x (R, D, in), W (R, in, out). In docstrings "..." stands for that axis or none.
+Shapes: the last two axes are (rows, features), and a layer sees nothing else. An axis in front is a stack of
+independent runs, carried by the parameters as well: x (R, D, in), W (R, in, out). In docstrings "..." stands for that
+axis or none.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Cache:
             yield from part.parts()
 
     def empty(self, name: str, shape: Sequence[int], like: Array) -> Array:
-        """Uninitialised memory of the given shape, of the type and on the device of `like`, reused from call to call."""
+        """Uninitialised memory of the given shape, of `like`'s type and on its device, reused from call to call."""
         memory, key, size = self._root._memory, (self._path, name, like.dtype), math.prod(shape)
         array = memory.get(key)
         if array is None or array.size < size:
@@ -107,7 +108,7 @@ class Cache:
         return array[:size].reshape(shape)
 
     def work_in(self, memory: dict[Any, Array]) -> None:
-        """Take workspaces from this memory, which other caches use at other times (a thread has one for all its work)."""
+        """Take workspaces from this memory, which other caches use at other times (a thread has one for its work)."""
         self._root._memory = memory
 
     def derived(self, name: str, source: Array, make: Callable[[], Any]) -> Any:
@@ -141,10 +142,10 @@ class Layer:
     """
 
     couples_rows = False
-    """Whether, in training, a row's output depends on other rows (BatchNorm): such a batch cannot be cut into chunks."""
+    """Whether a row's output depends on other rows in training (BatchNorm): then a batch cannot be cut into chunks."""
 
     row_size = 1
-    """Of a network: numbers per example in its widest intermediate result (what a chunk of rows takes follows from it)."""
+    """Of a network: numbers per example in its widest intermediate result, from which the size of a chunk follows."""
 
     def __init__(self):
         self.parameters: dict[str, Parameter] = {}
@@ -250,12 +251,9 @@ class Layer:
             raise ValueError(f"gradients must be made by the whole network that was built, got its part "
                              f"{type(self).__name__}; take grads[name] or grads.member(run) from the whole's")
         store = self.store.like()
-        grads = self._gradients_in({owner_of: store[name] for name, owner_of in self._owners().items()})
+        grads = self._gradients_in({(id(owner), own): store[name] for name, (owner, own) in self.names().items()})
         grads.flat = store.flat
         return grads
-
-    def _owners(self) -> dict[str, tuple[int, str]]:
-        return {name: (id(owner), own) for name, (owner, own) in self.names().items()}
 
     def _gradients_in(self, views: Mapping[tuple[int, str], Array]) -> Gradients:
         own = {name: views[id(self), name] for name in self.parameters}

@@ -1,10 +1,12 @@
 """Softmax cross-entropy.
 
-    P_dq = exp(z_dq) / sum_w exp(z_dw)        L = -1/D sum_d log P_(d, y_d) = 1/D sum_d (log sum_w exp(z_dw) - z_(d, y_d))
+    P_dq = exp(z_dq) / sum_w exp(z_dw)
+    L = -1/D sum_d log P_(d, y_d) = 1/D sum_d (log sum_w exp(z_dw) - z_(d, y_d))
     dz_dq = 1/D (P_dq - [q = y_d])
 
-Since d/dz_q of the log-sum is P_q. Subtracting each row's largest logit from the row leaves P as it is and keeps exp from
-overflowing; the log-sum then is the logarithm of a number in [1, p], so nothing is lost for very wrong predictions either.
+Since d/dz_q of the log-sum is P_q. Subtracting each row's largest logit from the row leaves P as it is and keeps exp
+from overflowing; the log-sum then is the logarithm of a number in [1, p], so nothing is lost for very wrong predictions
+either.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     mu = mean_k x_k      v = mean_k (x_k - mu)^2      r = 1 / sqrt(v + eps)
     x^ = (x - mu) r      y = gamma x^ + beta
 
-The algebra is BatchNorm's with features in place of rows, one row at a time (there the way through mu and v is derived):
+The algebra is BatchNorm's with features in place of rows, one row at a time (there the way through mu and v is
+derived):
 
     dbeta = sum_d dy_d       dgamma = sum_d dy_d x^_d       dx^ = gamma dy
     dx = r (dx^ - mean_k(dx^) - x^ mean_k(dx^ x^))

@@ -5,7 +5,8 @@
     v <- b2 v + (1 - b2) g^2          v^ = v / (1 - b2^t)
     w <- w - rate m^ / (sqrt(v^) + eps)
 
-m and v start at zero, so after t steps they hold only the shares 1 - b1^t and 1 - b2^t of a mean; m^ and v^ make up for it.
+m and v start at zero, so after t steps they hold only the shares 1 - b1^t and 1 - b2^t of a mean; m^ and v^ make up for
+it.
 
 References
 ----------

@@ -3,8 +3,8 @@
     w <- (1 - rate decay) w
     then Adam's step, without decay in the gradient
 
-The decay is not divided by the root of v: all weights shrink by the same factor. A product rate * decay of 1 sets them to
-zero at every step.
+The decay is not divided by the root of v: all weights shrink by the same factor. A product rate * decay of 1 sets them
+to zero at every step.
 
 References
 ----------

@@ -1,8 +1,8 @@
 """What an optimiser is: a rule that moves all parameters of a network, given all their gradients.
 
-Both are flat arrays. The rule sees them block by block as (R, size), where the runs of a stack are rows: a learning rate
-or a decay that differs between runs is a column (R, 1). Weight decay acts on a block or does not (biases and the gamma
-and beta of a norm are exempt by default).
+Both are flat arrays. The rule sees them block by block as (R, size), where the runs of a stack are rows: a learning
+rate or a decay that differs between runs is a column (R, 1). Weight decay acts on a block or does not (biases and the
+gamma and beta of a norm are exempt by default).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The file is an ordinary .npz archive: the network's arrays by name, the optimiser's as optimizer.m.U, and `meta`, a JSON
 text with the format's number, the settings and the step. Random numbers need no saving (see `streams`). The archive's
-comment holds the SHA-256 of all bytes before it, so that a change anywhere, or a missing end, is seen before anything is
-read.
+comment holds the SHA-256 of all bytes before it, so that a change anywhere, or a missing end, is seen before anything
+is read.
 """
 
 from __future__ import annotations

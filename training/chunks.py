@@ -1,9 +1,9 @@
 """Cutting work into chunks of rows, and sharing the chunks among threads.
 
-A full batch of the default network is 4704 rows of 500 neurons, 9 MB for every intermediate result. In chunks these stay
-closer to the processor, and several threads share them. The size of a chunk follows from shapes alone, never from the
-number of threads, each chunk has its own gradients, and these are added up in order: so the result does not depend on
-the threads, not in a single bit.
+A full batch of the default network is 4704 rows of 500 neurons, 9 MB for every intermediate result. In chunks these
+stay closer to the processor, and several threads share them. The size of a chunk follows from shapes alone, never from
+the number of threads, each chunk has its own gradients, and these are added up in order: so the result does not depend
+on the threads, not in a single bit.
 
 On a CPU a chunk holds rows of one run, on a GPU rows of a whole stack of runs.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 from backend import Array
@@ -38,7 +39,7 @@ def row_slices(rows: int, row_size: int) -> list[slice]:
     chunks = round(rows * row_size / CHUNK)
     chunks = max(1, min(rows, chunks + chunks % 2 if chunks > 1 else 1))
     bounds = [rows * number // chunks for number in range(chunks + 1)]
-    return [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False) if start < stop]
+    return [slice(start, stop) for start, stop in pairwise(bounds) if start < stop]
 
 
 class Chunk:

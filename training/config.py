@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
 
-from backend import BACKENDS, DTYPES
+from backend import BACKENDS, DTYPES, available_cores
 from data.operations import OPERATIONS, is_prime
 from layers.activations import ACTIVATIONS
 from optim import OPTIMIZERS, SCHEDULES
@@ -142,8 +141,7 @@ class TrainingConfig:
         batch_size = self.batch_size
         if batch_size is None and self.batch_norm:
             batch_size = min(64, self.train_examples)
-        config = dataclasses.replace(self, batch_size=batch_size,
-                                     threads=self.threads or len(os.sched_getaffinity(0)))
+        config = dataclasses.replace(self, batch_size=batch_size, threads=self.threads or available_cores())
         defaults = config._setting_defaults()
         return dataclasses.replace(config, **{name: value for name, value in defaults.items()
                                               if getattr(config, name) is None})
@@ -171,8 +169,8 @@ class TrainingConfig:
                 continue
             kind = {"int": int, "float": (int, float), "str": str, "bool": bool}[names[0]]
             if not isinstance(value, kind) or (isinstance(value, bool) and names[0] != "bool"):
-                what = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "true or false"}[names[0]]
-                raise ConfigError(field.name, f"must be {what}, got {value!r}")
+                what = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "true or false"}
+                raise ConfigError(field.name, f"must be {what[names[0]]}, got {value!r}")
 
     def _check_values(self) -> None:
         def need(field, allowed, what):

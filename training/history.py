@@ -82,7 +82,8 @@ class History:
         """
         reader = csv.DictReader(io.StringIO(text))
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"a history has the columns {', '.join(COLUMNS)}, got {', '.join(reader.fieldnames or ())}")
+            raise ValueError(f"a history has the columns {', '.join(COLUMNS)}, "
+                             f"got {', '.join(reader.fieldnames or ())}")
         history = cls()
         for row in reader:
             if None in row or None in row.values():

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from analysis.ipr import mean_ipr
 from analysis.phases import phase
 from backend import open_device
 from data import Problem
 from layers import Layer
+from storage import write_atomically, write_json
 from training.checkpoint import read_checkpoint, write_checkpoint
 from training.config import TrainingConfig
-from storage import write_atomically, write_json
 from training.history import History
 from training.setup import make_network, make_problem
 
@@ -74,9 +75,11 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """What summary.json holds: the last measurements under the names of the history's columns, and what follows."""
         last = self.history.last
-        parameters = self.initial_network().store.flat.size
+        network = self.network()
         return {
             **{name: value for name, value in last.items() if name != "step"},
+            # A constant counts as periodic in the paper's IPR: of a network that has collapsed this tells the truth.
+            "mean_ipr_without_constant": float(mean_ipr(*network.neurons(), constant=False)),
             "phase": phase(last["train_accuracy"], last["test_accuracy"], self.config.xi,
                            self.history.best_test_accuracy),
             "grok_step": self.history.grok_step,
@@ -87,7 +90,7 @@ class Run:
             "backend": self.config.backend,
             "device": self.device,
             "threads": self.config.threads,
-            "parameters": parameters,
+            "parameters": network.store.flat.size,
             "seed": self.config.seed,
         }
 
