@@ -41,7 +41,7 @@ defaults that depend on the setting (each holds unless the option is given):
   two-layer network, full batch    --lr 0.01  --weight-decay 15  --steps 500   --loss mse
   a minibatch B, or BatchNorm      --lr 0.01 sqrt(B/256)  --weight-decay 0  --steps 2000*256/B
                                    --batch-norm alone takes --batch-size 64
-  --model relu-mlp                 --lr 0.001  --weight-decay 5  --steps 5000  --loss mse
+  --model relu-mlp                 --lr 0.001  --weight-decay 20  --steps 5000  --loss mse
   --model transformer              --lr 0.01  --weight-decay 0.5  --steps 1000 --loss cross-entropy
 
 examples:

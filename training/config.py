@@ -5,7 +5,7 @@ Some defaults depend on other settings, as they do in the paper. They are None u
     setting                     learning rate        weight decay   steps            eval every   loss
     full batch (two-layer)      0.01                 15             500              5            mse
     minibatch B, or BatchNorm   0.01 sqrt(B / 256)   0              2000 * 256 / B   20           mse
-    relu-mlp                    0.001                5              5000             20           mse
+    relu-mlp                    0.001                20             5000             20           mse
     transformer                 0.01                 0.5            1000             20           cross-entropy
 
 BatchNorm alone takes the paper's batch size, 64.
@@ -151,7 +151,7 @@ class TrainingConfig:
             defaults = {"width": 128, "activation": "relu", "learning_rate": 0.01, "weight_decay": 0.5,
                         "steps": 1000, "loss": "cross-entropy", "eval_every": 20}
         elif self.model == "relu-mlp":
-            defaults = {"width": 500, "activation": "relu", "learning_rate": 0.001, "weight_decay": 5.0,
+            defaults = {"width": 500, "activation": "relu", "learning_rate": 0.001, "weight_decay": 20.0,
                         "steps": 5000, "loss": "mse", "eval_every": 20}
         else:
             defaults = {"width": 500, "activation": "square", "learning_rate": 0.01, "weight_decay": 15.0,
