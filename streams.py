@@ -51,7 +51,7 @@ def row_bits(seed: int, step: int, layer: int, first_row: int, rows: int, width:
     counters = -(-16 * width // BITS_PER_COUNTER)  # per row, rounded up
     philox = np.random.Philox(key=_dropout_key(seed), counter=[first_row * counters, 0, layer, step])
     words = philox.random_raw(rows * counters * BITS_PER_COUNTER // 64)
-    return words.view(np.uint16).reshape(rows, -1)[:, :width]
+    return words.view(np.uint16).reshape(rows, counters * BITS_PER_COUNTER // 16)[:, :width]
 
 
 @lru_cache(maxsize=1024)

@@ -59,14 +59,14 @@ class Mode:
         The seed of each run of the stack (one seed without a stack).
     step : int
         The training step.
-    first_row : int
-        Where this chunk of rows stands in its batch.
+    first_example : int
+        Where a chunk stands in its batch: how many examples come before it.
     """
 
     training: bool = False
     seeds: tuple[int, ...] = (0,)
     step: int = 0
-    first_row: int = 0
+    first_example: int = 0
 
 
 EVALUATING = Mode(training=False)
@@ -112,7 +112,7 @@ class Cache:
         self._root._memory = memory
 
     def derived(self, name: str, source: Array, make: Callable[[], Any]) -> Any:
-        """A value that depends on the array `source` alone: made anew only when another array object is handed in."""
+        """A value made from the array `source`: made anew only when another array object is handed in."""
         kept = self._derived.get(name)
         if kept is None or kept[0] is not source:
             kept = self._derived[name] = (source, make())

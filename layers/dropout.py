@@ -34,10 +34,13 @@ class Dropout(Layer):
     ----------
     rate : float, or sequence of R floats
         The probability, in [0, 1), that a unit is silenced; one for each run of a stack if a sequence.
+    rows_per_example : int
+        T where T tokens make an example. Masks are keyed by row, and a chunk only knows which examples it holds.
     """
 
-    def __init__(self, rate: float | Sequence[float]):
+    def __init__(self, rate: float | Sequence[float], rows_per_example: int = 1):
         super().__init__()
+        self.rows_per_example = rows_per_example
         if not all(0 <= r < 1 for r in np.ravel(rate)):
             raise ValueError(f"the dropout rate must lie in [0, 1), got {rate}")
         self.rate = rate
@@ -55,7 +58,8 @@ class Dropout(Layer):
         return xp.multiply(x, cache.mask, out=cache.empty("y", x.shape, like=x))
 
     def _mask(self, rate, seed, mode, shape, dtype):
-        bits = streams.row_bits(seed, mode.step, streams.number_of(self.path), mode.first_row, *shape)
+        first_row = mode.first_example * self.rows_per_example
+        bits = streams.row_bits(seed, mode.step, streams.number_of(self.path), first_row, *shape)
         silent = min(round(rate * LEVELS), LEVELS - 1)
         return (bits >= silent).astype(dtype) * dtype.type(LEVELS / (LEVELS - silent))
 

@@ -26,4 +26,4 @@ def at_labels(logits: Array, labels: Array, cache: Cache) -> tuple[Array, Array]
     def make():
         columns = xp.broadcast_to(labels, shape).reshape(-1)
         return xp.arange(len(columns)), columns
-    return cache.derived("at_labels", labels, make)
+    return cache.derived(f"at_labels {shape}", labels, make)

@@ -50,7 +50,7 @@ class Transformer(Chain):
         def block(**inner):
             return Residual(**({"norm": LayerNorm(width)} if layer_norm else {}), **inner)
 
-        drop = {"dropout": Dropout(dropout)} if np.any(dropout) else {}
+        drop = {"dropout": Dropout(dropout, rows_per_example=TOKENS)} if np.any(dropout) else {}
         super().__init__(
             tokens=TokenEmbedding(p, width),
             positions=PositionEmbedding(TOKENS, width),

@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from backend import Array
 from layers import Cache, Gradients, Layer
 from training.denormals import flush_denormals
@@ -71,6 +73,15 @@ class Chunk:
         return self
 
 
+# A run that diverges is told so, once (`training.train`): NumPy need not warn of each overflow on the way.
+OVERFLOWING = {"over": "ignore", "invalid": "ignore"}
+
+
+def _set_up_thread() -> None:
+    flush_denormals()
+    np.seterr(**OVERFLOWING)
+
+
 class Workers:
     """Threads that work on chunks, each in memory of its own.
 
@@ -80,7 +91,7 @@ class Workers:
     """
 
     def __init__(self, threads: int):
-        self._pool = ThreadPoolExecutor(threads, initializer=flush_denormals) if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads, initializer=_set_up_thread) if threads > 1 else None
         self._own = threading.local()
 
     def run(self, work: Callable[[Chunk], Any], chunks: Sequence[Chunk]) -> list[Any]:

@@ -15,7 +15,7 @@ from backend import Array, Device, open_device, to_host
 from data import Dataset
 from layers import EVALUATING, Layer, Mode
 from optim import SCHEDULES
-from training.chunks import Chunk, Workers, row_slices
+from training.chunks import OVERFLOWING, Chunk, Workers, row_slices
 from training.config import TrainingConfig
 from training.denormals import denormals_flushed
 from training.setup import make_loss, make_network, make_optimizer, make_problem
@@ -111,6 +111,7 @@ class Trainer:
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
             stack.enter_context(denormals_flushed())
+            stack.enter_context(np.errstate(**OVERFLOWING))
             self.workers = Workers(self.config.threads)
             stack.callback(self.workers.close)
             self._exits = stack.pop_all()
@@ -135,7 +136,7 @@ class Trainer:
         self.optimizer.step(total, self.schedule(self.step_count, self.config.steps, self.config.warmup))
 
     def _forward_backward(self, chunk: Chunk) -> None:
-        mode = Mode(training=True, seeds=chunk.seeds, step=self.step_count, first_row=chunk.rows.start)
+        mode = Mode(training=True, seeds=chunk.seeds, step=self.step_count, first_example=chunk.rows.start)
         logits = chunk.network.forward(chunk.inputs, chunk.cache, mode)
         self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=self.batch_size)
         chunk.network.backward(self.loss.backward(chunk.cache["loss"]), chunk.cache, chunk.grads)
