@@ -1,0 +1,66 @@
+"""Small networks of every kind, and what training them leaves, for the tests of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend import Device
+from training import Trainer, TrainingConfig
+
+SMALL = {"p": 11, "width": 16, "alpha": 0.6, "xi": 0.3, "steps": 20, "eval_every": 10, "dtype": "float64", "threads": 2}
+
+SETTINGS = {
+    "full batch": {},
+    "minibatch": {"batch_size": 20, "weight_decay": 1.0},
+    "dropout": {"dropout": 0.3, "weight_decay": 0.5},
+    "BatchNorm": {"batch_norm": True, "batch_size": 20, "dropout": 0.2},
+    "cross-entropy, SGD": {"loss": "cross-entropy", "optimizer": "sgd", "weight_decay": 0.01, "activation": "gelu"},
+    "relu-mlp": {"model": "relu-mlp", "depth": 4, "dropout": 0.2, "batch_size": 30, "learning_rate": 0.01},
+    "transformer": {"model": "transformer", "width": 8, "heads": 2},
+    "transformer, LayerNorm": {"model": "transformer", "width": 8, "heads": 2, "layer_norm": True, "dropout": 0.2,
+                               "batch_size": 30},
+}
+
+
+def small(**changes) -> TrainingConfig:
+    """Settings of a small run, resolved."""
+    return TrainingConfig(**{**SMALL, **changes}).resolved()
+
+
+@dataclass
+class Outcome:
+    """What a run is after some steps: its arrays by name, and its measurements."""
+
+    arrays: dict[str, np.ndarray]
+    row: dict[str, float | None]
+
+
+def outcomes(configs: Sequence[TrainingConfig], steps: int = 12, device: Device | None = None) -> list[Outcome]:
+    """Train some runs as one stack."""
+    with Trainer(configs, device) as trainer:
+        for _ in range(steps):
+            trainer.step()
+        return [Outcome(trainer.arrays(run), row) for run, row in enumerate(trainer.evaluate())]
+
+
+def assert_same(one: Outcome, other: Outcome) -> None:
+    """Both are the same, bit for bit."""
+    assert one.arrays.keys() == other.arrays.keys()
+    different = [name for name, array in one.arrays.items() if array.tobytes() != other.arrays[name].tobytes()]
+    assert different == []
+    assert one.row == other.row
+
+
+def assert_close(one: Outcome, other: Outcome, tolerance: float) -> None:
+    """Both are the same up to rounding: each array relative to its largest entry."""
+    assert one.arrays.keys() == other.arrays.keys()
+    for name, array in one.arrays.items():
+        expected = other.arrays[name]
+        assert array.shape == expected.shape, name
+        assert np.abs(array - expected).max() <= tolerance * np.abs(expected).max(), name
+    for name, value in one.row.items():
+        expected = other.row[name]
+        assert value is expected is None or abs(value - expected) <= tolerance * max(1, abs(expected)), name

@@ -1,0 +1,177 @@
+import dataclasses
+import json
+import math
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data import OPERATIONS, is_prime
+from training import ConfigError, TrainingConfig
+from training.config import LOSSES, MODELS
+
+
+@st.composite
+def configs(draw):
+    """Settings that are allowed, those with a default of the setting given or not."""
+    operation = draw(st.sampled_from(OPERATIONS))
+    p = draw(st.integers(3, 120).filter(lambda p: operation != "divide" or is_prime(p)))
+    alpha = draw(st.floats(0.2, 1))
+    examples = int(alpha * p * (p - 1 if operation == "divide" else p))
+    model = draw(st.sampled_from(MODELS))
+    transformer = model == "transformer"
+    heads = draw(st.integers(1, 4))
+    optional = {
+        "width": st.integers(1, 50).map(lambda n: n * heads),
+        "activation": st.just("relu") if transformer else st.sampled_from(["square", "relu", "gelu"]),
+        "loss": st.sampled_from(LOSSES),
+        "learning_rate": st.floats(1e-6, 1e6),
+        "weight_decay": st.floats(0, 1e6),
+        "batch_size": st.integers(1, examples),
+        "steps": st.integers(1, 10 ** 6),
+        "eval_every": st.integers(1, 10 ** 6),
+        "threads": st.integers(1, 64),
+    }
+    given_ = {"heads": heads, **draw(st.fixed_dictionaries({}, optional=optional))}
+    if transformer and "width" not in given_:
+        given_["heads"] = draw(st.sampled_from([1, 2, 4, 8]))
+    return TrainingConfig(
+        p=p, operation=operation, alpha=alpha, model=model, xi=draw(st.floats(0, 1)), depth=draw(st.integers(2, 6)),
+        dropout=draw(st.floats(0, 1, exclude_max=True)), layer_norm=transformer and draw(st.booleans()),
+        batch_norm=not transformer and draw(st.booleans()), seed=draw(st.integers(0, 2 ** 64)),
+        optimizer=draw(st.sampled_from(["adamw", "adam", "sgd"])), dtype=draw(st.sampled_from(["float32", "float64"])),
+        schedule=draw(st.sampled_from(["constant", "warmup-constant", "warmup-cosine"])),
+        warmup=draw(st.integers(0, 100)), **given_)
+
+
+class TestAllowedSettings:
+    @given(configs())
+    def test_resolve_to_settings_without_gaps(self, config):
+        resolved = config.resolved().to_dict()
+        assert {name for name, value in resolved.items() if value is None} <= {"batch_size"}
+
+    @given(configs())
+    def test_keep_every_value_that_was_given(self, config):
+        resolved = config.resolved().to_dict()
+        assert {name: resolved[name] for name, value in config.to_dict().items() if value is not None} == {
+            name: value for name, value in config.to_dict().items() if value is not None}
+
+    @given(configs())
+    def test_resolve_once_and_for_all(self, config):
+        assert config.resolved().resolved() == config.resolved()
+
+    @given(configs())
+    def test_are_left_as_they_are_by_resolving(self, config):
+        before = dataclasses.replace(config)
+        config.resolved()
+        assert config == before
+
+    @given(configs())
+    def test_survive_a_round_trip_through_json(self, config):
+        for one in (config, config.resolved()):
+            assert TrainingConfig.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+    @pytest.mark.parametrize("settings", [
+        {"alpha": 1.0}, {"alpha": 1}, {"xi": 0}, {"xi": 1}, {"dropout": 0}, {"weight_decay": 0}, {"seed": 0}, {"p": 2},
+        {"p": 2, "operation": "divide"}, {"learning_rate": 1e-300}, {"batch_size": 4704}, {"batch_size": 1},
+        {"p": 5, "alpha": 0.04}, {"model": "transformer", "width": 6, "heads": 3}, {"width": 7, "heads": 4},
+    ], ids=str)
+    def test_include_the_ends_of_their_ranges(self, settings):
+        TrainingConfig(**settings).resolved()
+
+
+class TestDefaults:
+    @pytest.mark.parametrize(("settings", "expected"), [
+        ({}, {"learning_rate": 0.01, "weight_decay": 15, "steps": 500, "eval_every": 5, "loss": "mse", "width": 500,
+              "activation": "square", "batch_size": None}),
+        ({"batch_size": 256}, {"learning_rate": 0.01, "weight_decay": 0, "steps": 2000, "eval_every": 20,
+                               "loss": "mse"}),
+        ({"batch_size": 64}, {"learning_rate": 0.005, "weight_decay": 0, "steps": 8000, "eval_every": 20}),
+        ({"batch_size": 4000}, {"learning_rate": 0.01 * math.sqrt(4000 / 256), "steps": 128}),
+        ({"batch_norm": True}, {"learning_rate": 0.005, "weight_decay": 0, "steps": 8000, "batch_size": 64}),
+        ({"batch_norm": True, "batch_size": 256}, {"learning_rate": 0.01, "steps": 2000, "batch_size": 256}),
+        ({"batch_norm": True, "p": 5}, {"batch_size": 12}),
+        ({"model": "relu-mlp"}, {"learning_rate": 0.001, "weight_decay": 20, "steps": 5000, "eval_every": 20,
+                                 "loss": "mse", "width": 500, "activation": "relu"}),
+        ({"model": "transformer"}, {"learning_rate": 0.01, "weight_decay": 0.5, "steps": 1000, "eval_every": 20,
+                                    "loss": "cross-entropy", "width": 128, "activation": "relu"}),
+    ], ids=str)
+    def test_depend_on_the_setting(self, settings, expected):
+        resolved = TrainingConfig(**settings).resolved().to_dict()
+        assert {name: resolved[name] for name in expected} == expected
+
+    def test_tell_the_papers_story(self):
+        config = TrainingConfig()
+        assert (config.p, config.operation, config.alpha, config.xi) == (97, "add", 0.5, 0.35)
+        assert (config.model, config.optimizer, config.dtype, config.seed) == ("mlp", "adamw", "float32", 0)
+
+    def test_take_all_cores_this_process_may_use(self):
+        assert TrainingConfig().resolved().threads == len(os.sched_getaffinity(0))
+
+
+TRANSFORMER = {"model": "transformer"}
+NOT_ALLOWED = [
+    ("p", 1, {}), ("p", 0, {}), ("p", -97, {}), ("p", 91, {"operation": "divide"}),
+    ("operation", "power", {}), ("model", "cnn", {}), ("activation", "tanh", {}), ("loss", "hinge", {}),
+    ("optimizer", "lion", {}), ("schedule", "step", {}), ("backend", "jax", {}), ("dtype", "float16", {}),
+    ("alpha", 0.0, {}), ("alpha", -0.5, {}), ("alpha", 1.01, {}), ("alpha", math.nan, {}), ("alpha", math.inf, {}),
+    ("alpha", 0.03, {"p": 5}),
+    ("xi", -0.1, {}), ("xi", 1.4, {}), ("xi", math.nan, {}),
+    ("dropout", -0.1, {}), ("dropout", 1.0, {}), ("dropout", math.nan, {}),
+    ("learning_rate", 0.0, {}), ("learning_rate", -0.01, {}), ("learning_rate", math.nan, {}),
+    ("learning_rate", math.inf, {}),
+    ("weight_decay", -1.0, {}), ("weight_decay", math.nan, {}), ("weight_decay", math.inf, {}),
+    ("width", 0, {}), ("width", -1, {}), ("depth", 1, {}), ("heads", 0, {}), ("heads", 3, TRANSFORMER),
+    ("heads", 5, {**TRANSFORMER, "width": 12}),
+    ("steps", 0, {}), ("steps", -10, {}), ("eval_every", 0, {}), ("threads", 0, {}), ("threads", -2, {}),
+    ("warmup", -1, {}), ("seed", -1, {}),
+    ("batch_size", 0, {}), ("batch_size", -64, {}), ("batch_size", 4705, {}), ("batch_size", 13, {"p": 5}),
+    ("activation", "square", TRANSFORMER), ("batch_norm", True, TRANSFORMER), ("layer_norm", True, {}),
+]
+WRONG_TYPES = [
+    ("p", "97"), ("p", 97.0), ("p", True), ("p", None), ("seed", None), ("seed", 0.5), ("steps", 500.0),
+    ("steps", "500"), ("width", 500.0), ("batch_size", 64.0), ("threads", "all"), ("xi", "0.2"), ("xi", None),
+    ("xi", True), ("alpha", [0.5]), ("learning_rate", "fast"), ("weight_decay", False), ("dropout", {}),
+    ("operation", 3), ("operation", None), ("model", ["mlp"]), ("loss", 1), ("batch_norm", 1), ("batch_norm", "yes"),
+    ("layer_norm", None),
+]
+
+
+class TestRefusedSettings:
+    @pytest.mark.parametrize(("field", "value", "others"), NOT_ALLOWED, ids=str)
+    def test_are_named_with_their_value(self, field, value, others):
+        with pytest.raises(ConfigError) as refusal:
+            TrainingConfig(**{field: value}, **others).resolved()
+        assert refusal.value.field == field
+        assert str(value) in refusal.value.problem
+        assert str(refusal.value) == f"{field} {refusal.value.problem}"
+
+    @pytest.mark.parametrize(("field", "value"), WRONG_TYPES, ids=str)
+    def test_include_values_of_a_wrong_type(self, field, value):
+        with pytest.raises(ConfigError) as refusal:
+            TrainingConfig(**{field: value}).resolved()
+        assert refusal.value.field == field
+        assert refusal.value.problem.endswith(f"got {value!r}")
+
+    @pytest.mark.parametrize("settings", [{"p": 1}, {"xi": "0.2"}, {"loss": "hinge"}], ids=str)
+    def test_are_refused_from_a_file_as_well(self, settings):
+        with pytest.raises(ConfigError):
+            TrainingConfig.from_dict(settings)
+
+    def test_include_names_that_are_none(self):
+        with pytest.raises(ConfigError, match=r"^momentum is not a setting; there are .*alpha, .*xi"):
+            TrainingConfig.from_dict({"p": 97, "momentum": 0.9})
+
+    @given(configs(), st.sampled_from(["width", "heads", "steps", "eval_every", "threads", "batch_size"]),
+           st.integers(max_value=0))
+    def test_include_counts_below_one_whatever_the_others_are(self, config, field, value):
+        with pytest.raises(ConfigError) as refusal:
+            dataclasses.replace(config, **{field: value}).resolved()
+        assert refusal.value.field == field
+
+
+@given(configs())
+def test_the_number_of_examples_is_that_of_the_task(config):
+    assert config.examples == config.p * (config.p - (config.operation == "divide"))
+    assert config.train_examples == int(config.alpha * config.examples)
