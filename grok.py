@@ -24,7 +24,7 @@ from optim import OPTIMIZERS
 from training import ConfigError, Run, TrainingConfig, train
 from training.config import LOSSES, MODELS
 from training.figures import describe, draw_figures
-from training.train import DivergenceError
+from training.loop import DivergenceError
 
 __version__ = "0.1.0"
 

@@ -42,7 +42,7 @@ class Adam(Optimizer):
     def update(self, w, g, m, v, work, *, rate, decay):
         """w, g, m, v, work (R, size); see `Optimizer.update`."""
         if decay is not None:
-            g = g + decay * w
+            g = g + self.factor(decay) * w
         self.adapt(w, g, m, v, work, rate)
 
     def adapt(self, w, g, m, v, work, rate):
@@ -58,5 +58,5 @@ class Adam(Optimizer):
         work /= math.sqrt(1 - b2 ** self.steps)
         work += self.eps
         xp.divide(m, work, out=work)
-        work *= rate / (1 - b1 ** self.steps)
+        work *= self.factor(rate / (1 - b1 ** self.steps))
         w -= work

@@ -22,5 +22,5 @@ class AdamW(Adam):
     def update(self, w, g, m, v, work, *, rate, decay):
         """w, g, m, v, work (R, size); see `Optimizer.update`."""
         if decay is not None:
-            w *= 1 - rate * decay
+            w *= self.factor(1 - rate * decay)
         self.adapt(w, g, m, v, work, rate)

@@ -49,7 +49,16 @@ class Optimizer:
     def _per_run(self, value):
         if np.ndim(value) == 0:
             return float(value)
-        return self.store.device.asarray(np.asarray(value, dtype=float)[:, None])  # in the network's type: no upcast
+        return self.store.device.xp.asarray(np.asarray(value, dtype=float)[:, None])
+
+    def factor(self, value: float | Array) -> float | Array:
+        """What parameters may be multiplied by: computed in double, for one run as for many, then rounded to their type.
+
+        Parameters
+        ----------
+        value : float, or float64 array (R, 1)
+        """
+        return value if isinstance(value, float) else value.astype(self.store.flat.dtype)
 
     def step(self, grads: Array, rate_factor: float = 1.0) -> None:
         """Move the parameters once.
@@ -76,8 +85,8 @@ class Optimizer:
             Parameters (changed in place) and gradients.
         *moments_and_work : array (R, size)
             The block of each of the `moments`, then scratch memory.
-        rate : float or array (R, 1)
-        decay : float or array (R, 1), or None for a block that does not decay
+        rate : float or float64 array (R, 1)
+        decay : float or float64 array (R, 1), or None for a block that does not decay
         """
         raise TypeError(f"{type(self).__name__} has no rule")
 

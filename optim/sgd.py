@@ -38,5 +38,5 @@ class SGD(Optimizer):
         m *= self.momentum
         m += g
         if decay is not None:
-            m += array_module(w).multiply(w, decay, out=work)
-        w -= array_module(w).multiply(m, rate, out=work)
+            m += array_module(w).multiply(w, self.factor(decay), out=work)
+        w -= array_module(w).multiply(m, self.factor(rate), out=work)

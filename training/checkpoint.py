@@ -37,7 +37,15 @@ def write_checkpoint(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping
     arrays : mapping of str to array
     meta : mapping
         Plain values, such as the settings and the step; the format's number is added.
+
+    Raises
+    ------
+    ValueError
+        If an array holds Python objects, which would have to be pickled.
     """
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise ValueError(f"a checkpoint holds plain numbers, got {name} of type {array.dtype}")
     archive = io.BytesIO()
     text = json.dumps({"format": FORMAT, **meta}, allow_nan=False)
     np.savez(archive, meta=np.frombuffer(text.encode(), dtype=np.uint8), **arrays)

@@ -73,7 +73,7 @@ class Chunk:
         return self
 
 
-# A run that diverges is told so, once (`training.train`): NumPy need not warn of each overflow on the way.
+# A run that diverges is told so, once (`training.loop`): NumPy need not warn of each overflow on the way.
 OVERFLOWING = {"over": "ignore", "invalid": "ignore"}
 
 

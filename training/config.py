@@ -156,7 +156,7 @@ class TrainingConfig:
         else:
             defaults = {"width": 500, "activation": "square", "learning_rate": 0.01, "weight_decay": 15.0,
                         "steps": 500, "loss": "mse", "eval_every": 5}
-        if self.batch_size is not None:
+        if self.batch_size is not None and self.model != "transformer":
             defaults |= {"learning_rate": 0.01 * math.sqrt(self.batch_size / 256), "weight_decay": 0.0,
                          "steps": max(1, 2000 * 256 // self.batch_size), "eval_every": 20}
         return defaults

@@ -78,7 +78,7 @@ class History:
         Raises
         ------
         ValueError
-            If the columns are others, or a value is not a number.
+            If the columns are others, or a value is not a finite number.
         """
         reader = csv.DictReader(io.StringIO(text))
         if tuple(reader.fieldnames or ()) != COLUMNS:
@@ -88,6 +88,12 @@ class History:
         for row in reader:
             if None in row or None in row.values():
                 raise ValueError(f"a row of a history has {len(COLUMNS)} values, line {reader.line_num} has not")
-            history.append({name: None if value == "" else int(value) if name == "step" else float(value)
-                            for name, value in row.items()})
+            history.append({name: int(value) if name == "step" else _number(value) for name, value in row.items()})
         return history
+
+
+def _number(text: str) -> float | None:
+    value = float(text) if text else None
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"a history has finite numbers or nothing, got {text}")
+    return value

@@ -148,11 +148,13 @@ class TestAStack:
         arrays = {"w": store.flat, **optimizer.state()}
         assert {name for name, array in arrays.items() if array.dtype != np.float32} == set()
 
-    @pytest.mark.parametrize("name", ["learning_rate", "weight_decay"])
-    def test_of_float32_has_its_hyperparameters_in_float32(self, name):
+    def test_of_float32_multiplies_by_factors_of_float32(self):
         # In float64 they would turn every product with the weights into float64, copied back at each step.
         optimizer = AdamW(rules.store((3,), "float32"), [0.1, 0.2, 0.3], [1.0, 2.0, 3.0])
-        assert getattr(optimizer, name).dtype == np.float32
+        factor = optimizer.factor(1 - optimizer.learning_rate * optimizer.weight_decay)
+        assert factor.dtype == np.float32
+        # Computed in double and rounded once, as the factor of a single run is.
+        np.testing.assert_array_equal(factor, np.float32([[1 - 0.1 * 1.0], [1 - 0.2 * 2.0], [1 - 0.3 * 3.0]]))
 
 
 class TestState:

@@ -1,4 +1,3 @@
-import importlib
 import json
 import math
 import shutil
@@ -10,7 +9,7 @@ from analysis.phases import PHASES
 from data import modular_problem
 from layers import Cache
 from tests.training.settings import SETTINGS, outcomes, small
-from training import COLUMNS, CheckpointError, ConfigError, Run, Trainer, load_run, train
+from training import COLUMNS, CheckpointError, ConfigError, Run, Trainer, load_run, train, loop
 
 every_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 
@@ -201,7 +200,7 @@ class TestItsNetworks:
 
 
 def test_a_run_is_saved_along_the_way(tmp_path, monkeypatch):
-    loop, saves = importlib.import_module("training.train"), []
+    saves = []
     write_progress = loop.write_progress
 
     def watched(config, history, arrays, step, folder):

@@ -22,7 +22,7 @@ SAVE_EVERY = 30.0
 
 
 class DivergenceError(ArithmeticError):
-    """The training loss became infinite or not a number."""
+    """A measurement, such as the training loss, became infinite or not a number."""
 
 
 def train(config: TrainingConfig, folder: Path | None = None, progress: bool = False) -> Run:
@@ -47,7 +47,7 @@ def train(config: TrainingConfig, folder: Path | None = None, progress: bool = F
     BackendError
         If the backend cannot be used here.
     DivergenceError
-        If the training loss is no longer finite at an evaluation.
+        If a measurement is no longer finite.
     """
     start = time.perf_counter()
     config = config.resolved()
@@ -116,9 +116,10 @@ def _train_stack(configs: Sequence[TrainingConfig], progress: bool, folder: Path
 def _record(trainer: Trainer, histories: Sequence[History]) -> None:
     rows = trainer.evaluate()
     for config, history, row in zip(trainer.configs, histories, rows, strict=True):
-        if not math.isfinite(row["train_loss"]):
-            raise DivergenceError(f"the training loss of seed {config.seed} is {row['train_loss']} at step "
-                                  f"{row['step']}: the run has diverged; a smaller learning rate may help")
+        for name, value in row.items():
+            if value is not None and not math.isfinite(value):
+                raise DivergenceError(f"the {name.replace('_', ' ')} of seed {config.seed} is {value} at step "
+                                      f"{row['step']}: the run has diverged; a smaller learning rate may help")
         history.append(row)
 
 
