@@ -52,7 +52,7 @@ class Optimizer:
         return self.store.device.xp.asarray(np.asarray(value, dtype=float)[:, None])
 
     def factor(self, value: float | Array) -> float | Array:
-        """What parameters may be multiplied by: computed in double, for one run as for many, then rounded to their type.
+        """A factor for parameters: computed in double, for one run as for many, then rounded to their type.
 
         Parameters
         ----------

@@ -9,7 +9,7 @@ from analysis.phases import PHASES
 from data import modular_problem
 from layers import Cache
 from tests.training.settings import SETTINGS, outcomes, small
-from training import COLUMNS, CheckpointError, ConfigError, Run, Trainer, load_run, train, loop
+from training import COLUMNS, CheckpointError, ConfigError, Run, Trainer, load_run, loop, train
 
 every_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 
