@@ -102,7 +102,10 @@ def training_curves(history: Mapping[str, Sequence[float]], path: str | os.PathL
     figure, axes = new_figure(2, 2, (10, 6.8), title, sharex=True)
     accuracy, loss, ipr, norm = axes.flat
     steps = np.asarray(history["step"], dtype=float)
+    corrupted = history.get("corrupted_accuracy")
     for name, style in SETS.items():
+        if name == "uncorrupted" and (corrupted is None or np.all(np.isnan(np.asarray(corrupted, dtype=float)))):
+            continue  # that is the whole training set
         draw_curve(accuracy, steps, history.get(f"{name}_accuracy"), label=LABELS[name], **style)
         draw_curve(loss, steps, history.get(f"{name}_loss"), label=LABELS[name], **style)
     draw_curve(ipr, steps, history.get("mean_ipr"), color=BLACK)
@@ -119,7 +122,8 @@ def training_curves(history: Mapping[str, Sequence[float]], path: str | os.PathL
         # Logarithmic, but with room for step 0, which is where every run starts.
         first, last = steps[steps > 0][0], steps[-1]
         norm.set_xscale("symlog", linthresh=first, linscale=0.3, subs=range(2, 10))
-        norm.set_xticks([0, *(10.0 ** k for k in range(12) if first <= 10.0 ** k <= last)])
+        decades = [10.0 ** k for k in range(12) if first <= 10.0 ** k <= last / 2]
+        norm.set_xticks([0, *decades, last])
         norm.xaxis.set_major_formatter("{x:g}")
         norm.set_xlim(steps[0], last)
     _mark_stages(axes, grok_step, unlearn_step)
@@ -269,6 +273,7 @@ def neuron_panels(start_neurons: tuple[np.ndarray, ...], end_neurons: tuple[np.n
     path : Path
     """
     count, p = end_neurons[0].shape
+    noun = "neuron" if len(end_neurons) > 1 else "feature"
     before, after = neuron_ipr(*start_neurons), neuron_ipr(*end_neurons)
     ranks = [rank for rank in sorted({0, 1, count // 2, count - 1}) if rank < count]
     shown = np.argsort(-after, kind="stable")[ranks]
@@ -288,7 +293,7 @@ def neuron_panels(start_neurons: tuple[np.ndarray, ...], end_neurons: tuple[np.n
         frequencies = np.arange(len(end_shares))
         power.bar(frequencies - 0.2, start_shares, 0.4, color=ORANGE, label="power at the start")
         power.bar(frequencies + 0.2, end_shares, 0.4, color=BLACK, label="power at the end")
-        start.set_ylabel(f"neuron {neuron}, IPR {before[neuron]:.3f}\nweight at the start")
+        start.set_ylabel(f"{noun} {neuron}, IPR {before[neuron]:.3f}\nweight at the start")
         end.set_ylabel(f"IPR {after[neuron]:.3f}\nweight at the end")
         unwound.set_ylabel(f"s = {s}\nweight at the end")
         power.set_ylabel("share of power")

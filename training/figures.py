@@ -17,7 +17,8 @@ def describe(run: Run) -> str:
     """The setting of a run in a line, for titles."""
     config = run.config
     sign = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷"}[config.operation]
-    parts = [f"{config.model}, (m {sign} n) mod {config.p}", f"N = {config.width}", f"α = {config.alpha:g}",
+    width = "d" if config.model == "transformer" else "N"
+    parts = [f"{config.model}, (m {sign} n) mod {config.p}", f"{width} = {config.width}", f"α = {config.alpha:g}",
              f"ξ = {config.xi:g}", f"weight decay {config.weight_decay:g}"]
     if config.dropout:
         parts.append(f"dropout {config.dropout:g}")
@@ -64,10 +65,11 @@ def draw_figures(run: Run, folder: Path) -> list[Path]:
 
 
 def pruning_sets(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The sets that a pruned network is measured on, as (inputs, labels); empty ones are left out."""
+    """The sets that a pruned network is measured on, as (inputs, labels); empty ones and repetitions are left out."""
     problem = run.problem()
     train, test, corrupted = problem.train, problem.test, problem.train.corrupted
-    sets = {"train": (train.inputs, train.labels), "test": (test.inputs, test.labels),
-            "corrupted": (train.inputs[corrupted], train.labels[corrupted]),
-            "uncorrupted": (train.inputs[~corrupted], train.labels[~corrupted])}
+    sets = {"train": (train.inputs, train.labels), "test": (test.inputs, test.labels)}
+    if corrupted.any():
+        sets |= {"corrupted": (train.inputs[corrupted], train.labels[corrupted]),
+                 "uncorrupted": (train.inputs[~corrupted], train.labels[~corrupted])}
     return {name: (inputs, labels) for name, (inputs, labels) in sets.items() if len(labels)}

@@ -88,7 +88,7 @@ def drawn(monkeypatch, function, *args, **options):
 def test_training_curves_show_what_is_there_and_mark_the_stages(monkeypatch):
     figure = drawn(monkeypatch, figures.training_curves, history(corrupted_accuracy=NOT_DEFINED), grok_step=20,
                    unlearn_step=100, xi=0.35)
-    assert legend(figure) == ["train", "test", "train, uncorrupted", "1 - ξ = 0.65"]
+    assert legend(figure) == ["train", "test", "1 - ξ = 0.65"]
     assert [text.get_text() for text in figure.axes[0].texts] == ["groks", "unlearns"]
     for axes in figure.axes:
         assert axes.get_ylabel()
