@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from backend import Array, Device, open_device, to_host
@@ -16,6 +17,7 @@ from layers import (
     BatchNorm,
     Cache,
     Chain,
+    CrossEntropy,
     DeepMLP,
     Dropout,
     Gradients,
@@ -23,6 +25,7 @@ from layers import (
     Layer,
     LayerNorm,
     Linear,
+    MeanSquaredError,
     Mode,
     PairEmbedding,
     PositionEmbedding,
@@ -237,3 +240,9 @@ def assert_close(one: SimpleNamespace, other: SimpleNamespace, tolerance: float)
             assert array.shape == expected.shape, name
             error, size = np.abs(array - expected).max(initial=0), np.abs(expected).max(initial=0)
             assert error <= tolerance * max(size, 1), f"{name} is off by {error:.1e} of {size:.1e}"
+
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_network = pytest.mark.parametrize("kind", NETWORKS)
+every_loss = pytest.mark.parametrize("loss", [MeanSquaredError(), CrossEntropy()], ids=["MSE", "cross-entropy"])
+training_or_not = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluating"])

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from layers import BatchNorm, Cache, CrossEntropy, LayerNorm, MeanSquaredError, Transformer, TwoLayerNetwork
-from tests.strategies import HEADS, KINDS, NETWORKS, Case, named
+from tests.strategies import HEADS, KINDS, NETWORKS, Case, named, training_or_not
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 TOLERANCE = 1e-10
 
 every_kind = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NETWORKS])
-training_or_not = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluating"])
 sizes = pytest.mark.parametrize("case", [
     Case(examples=7, width=6, p=5, tokens=3, seed=1), Case(examples=2, width=4, p=4, tokens=2, seed=2),
     Case(examples=4, width=4, p=4, tokens=4, rate=0.7, seed=3), Case(examples=30, width=8, p=11, tokens=1, seed=4)],
