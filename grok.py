@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import datetime
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,10 +22,23 @@ from backend import BACKENDS, DTYPES, BackendError, open_device
 from data.operations import OPERATIONS
 from layers.activations import ACTIVATIONS
 from optim import OPTIMIZERS
-from training import ConfigError, Run, TrainingConfig, train
-from training.config import LOSSES, MODELS
-from training.figures import describe, draw_figures
-from training.loop import DivergenceError
+from storage import write_json
+from training import (
+    CheckpointError,
+    ConfigError,
+    DivergenceError,
+    Interrupted,
+    Run,
+    TrainingConfig,
+    load_run,
+    resume,
+    train,
+)
+from training.config import FREE, LOSSES, MODELS
+from training.figures import draw_comparison, draw_figures
+from training.run import read_config, read_progress
+from training.signals import StopOnSignal
+from training.tables import comparison_table, run_table
 
 __version__ = "0.1.0"
 
@@ -52,10 +66,22 @@ examples:
   python grok.py --weight-decay 20 --steps 5000         forgetting: learns, then loses everything
   python grok.py --batch-norm --alpha 0.65 --steps 2000 BatchNorm unlearns without weight decay
   python grok.py --model transformer --xi 0             a one-layer transformer groks
+
+  python grok.py --resume DIR                           finish a run that was interrupted
+  python grok.py --resume DIR --steps 2000              go on with a finished one
+  python grok.py --continue-from DIR --alpha 0.1 --xi 0 train its network on a fifth of its pairs
+  python grok.py --compare DIR DIR                      two runs side by side
+
+exit codes: 0 done; 1 the run's folder can no longer be written to; 2 an option or a file is not in order;
+3 the run diverged; 130 and 143 stopped by Ctrl-C and by SIGTERM, after saving a checkpoint.
 """
 
 # What options are called where it differs from the setting's name.
-OPTION_NAMES = {"learning_rate": "--lr"}
+OPTION_NAMES = {"learning_rate": "--lr", "test_alpha": "--test-set"}
+
+# Options that are not settings of a run.
+COMMAND_OPTIONS = {"resume": None, "continue_from": None, "config": None, "figures": None, "compare": None,
+                   "test_set": None, "out": None, "no_plot": False, "quiet": False}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -99,6 +125,23 @@ def parser() -> argparse.ArgumentParser:
     training.add_argument("--seed", type=int, help="of split, corruption, initial weights, batches and dropout "
                                                    f"(default {default.seed})")
 
+    again = parser.add_argument_group("runs that exist").add_mutually_exclusive_group()
+    again.add_argument("--resume", type=Path, metavar="DIR",
+                       help="go on with a run in its own folder, bit for bit as if it had never stopped, up to --steps "
+                            "(default: the steps it was meant to have)")
+    again.add_argument("--continue-from", type=Path, metavar="DIR",
+                       help="start a new run from another run's weights; its settings hold where no option is given")
+    again.add_argument("--config", type=Path, metavar="FILE",
+                       help="take the settings of a config.json, where no option is given")
+    again.add_argument("--figures", type=Path, metavar="DIR", help="draw a run's figures again, and do nothing else")
+    again.add_argument("--compare", type=Path, metavar="DIR", nargs="+",
+                       help="show runs side by side: a table, and their curves in one figure (--out FILE.png)")
+    continued = parser.add_argument_group("with --continue-from")
+    continued.add_argument("--test-set", choices=("original", "complement"),
+                           help="keep the other run's test set (default), or test on all that is not trained on")
+    continued.add_argument("--reset-optimizer", action=argparse.BooleanOptionalAction,
+                           help="start with a new optimiser (default), or with the other run's")
+
     machine = parser.add_argument_group("machine")
     machine.add_argument("--backend", choices=BACKENDS, help="numpy: CPU, cupy: NVIDIA GPU (default numpy)")
     machine.add_argument("--dtype", choices=DTYPES, help=f"(default {default.dtype})")
@@ -107,6 +150,10 @@ def parser() -> argparse.ArgumentParser:
     output = parser.add_argument_group("output")
     output.add_argument("--out", type=Path, help="folder of the run, which must not exist (default "
                                                  "runs/<date>-<setting>)")
+    output.add_argument("--checkpoint-every", type=int, metavar="STEPS",
+                        help="save a checkpoint every so many steps (and every 30 seconds, which is the default)")
+    output.add_argument("--snapshots", type=int, metavar="K",
+                        help="keep the weights of K steps, dense where things happen (default 0)")
     output.add_argument("--no-plot", action="store_true", help="draw no figures")
     output.add_argument("--quiet", action="store_true", help="print nothing but errors")
     output.add_argument("--version", action="version", version=f"grok {__version__}")
@@ -124,35 +171,139 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0, or 2 for an option that is not allowed or a backend that is missing, 3 for a diverged run.
+        The exit code; `--help` lists them.
     """
     started = STARTED if arguments is None else time.perf_counter()
     command = parser()
-    options = vars(command.parse_args(arguments))
-    out, no_plot, quiet = (options.pop(name, default)
-                           for name, default in (("out", None), ("no_plot", False), ("quiet", False)))
-    try:
-        config = TrainingConfig(**options).resolved()
-        open_device(config.backend, config.dtype)
-        folder = make_folder(config, out)
-    except ConfigError as error:
-        option = OPTION_NAMES.get(error.field, "--" + error.field.replace("_", "-"))
-        command.exit(2, f"{command.prog}: error: {option} {error.problem}\n")
-    except BackendError as error:
-        command.exit(2, f"{command.prog}: error: {error}\n")
-    except OSError as error:
-        command.exit(2, f"{command.prog}: error: --out {error.filename}: {error.strerror}\n")
+    settings = vars(command.parse_args(arguments))
+    options = argparse.Namespace(**{name: settings.pop(name, default) for name, default in COMMAND_OPTIONS.items()})
+
+    def fail(code, message):
+        command.exit(code, f"{command.prog}: error: {message}\n")
+
+    def warn(message, *details):
+        print(f"{command.prog}: warning: {message}", file=sys.stderr)
 
     try:
-        run = train(config, folder, progress=not quiet)
+        if options.figures is not None:
+            refuse(settings, "--figures")
+            return show_figures(options)
+        if options.compare is not None:
+            refuse(settings, "--compare")
+            return compare(options)
+        with StopOnSignal() as stop, warnings.catch_warnings():
+            warnings.showwarning = warn
+            try:
+                run, folder = train_or_resume(settings, options, stop)
+            except Interrupted as interrupted:
+                print(f"{command.prog}: {stop.received.name}: stopped after {interrupted.step} steps, all saved; go on "
+                      f"with --resume {options.out}", file=sys.stderr)
+                return 128 + stop.received
+        if not options.no_plot:
+            draw_figures(run, folder / "figures")
+        run = dataclasses.replace(run, seconds=time.perf_counter() - started)
+        write_json(folder / "summary.json", run.summary())
+    except ConfigError as error:
+        fail(2, f"{option_name(error.field)} {error.problem}")
+    except (BackendError, CheckpointError) as error:
+        fail(2, error)
     except DivergenceError as error:
-        command.exit(3, f"{command.prog}: error: {error}\n")
-    if not no_plot:
-        draw_figures(run, folder / "figures")
-    run = dataclasses.replace(run, seconds=time.perf_counter() - started)
-    run.save(folder)
-    if not quiet:
-        print(table(run, folder))
+        fail(3, error)
+    except OSError as error:
+        fail(1, f"{error.filename}: {error.strerror}; the last checkpoint, if there is one, is whole")
+    if not options.quiet:
+        print(run_table(run, folder))
+    return 0
+
+
+def option_name(field: str) -> str:
+    """What the option of a setting is called."""
+    return OPTION_NAMES.get(field, "--" + field.replace("_", "-"))
+
+
+def refuse(settings: dict, mode: str) -> None:
+    """Refuse settings where they have no meaning.
+
+    Raises
+    ------
+    ConfigError
+        If there are any.
+    """
+    for field in settings:
+        raise ConfigError(field, f"has no meaning with {mode}")
+
+
+def train_or_resume(settings: dict, options: argparse.Namespace, stop: StopOnSignal) -> tuple[Run, Path]:
+    """Do what the options say; the run, and its folder."""
+    if options.test_set is not None and options.continue_from is None:
+        raise ConfigError("test_set", "has no meaning without --continue-from")
+    if "reset_optimizer" in settings and options.continue_from is None:
+        raise ConfigError("reset_optimizer", "has no meaning without --continue-from")
+    if options.resume is not None:
+        if options.out is not None:
+            raise ConfigError("out", "has no meaning with --resume, which goes on in the run's own folder")
+        saved = read_progress(options.resume).config.to_dict()
+        free = {name: settings.pop(name) for name in FREE if name in settings and name != "snapshots"}
+        steps = settings.pop("steps", None)
+        for field, value in settings.items():
+            if value != saved[field]:
+                raise ConfigError(field, f"cannot change when a run is resumed: it has {saved[field]}, got {value} "
+                                         "(--continue-from starts another run from its weights)")
+        options.out = options.resume
+        return resume(options.resume, steps, not options.quiet, stop, **free), options.resume
+
+    config = base_config(options)
+    config = dataclasses.replace(config, **settings)
+    if options.continue_from is not None:
+        config = continued(config, options)
+    config = config.resolved()
+    open_device(config.backend, config.dtype)
+    try:
+        options.out = make_folder(config, options.out)
+    except OSError as error:
+        raise ConfigError("out", f"must be a new folder in a place that can be written to, got {error.filename} "
+                                 f"({error.strerror})") from None
+    return train(config, options.out, not options.quiet, stop), options.out
+
+
+def base_config(options: argparse.Namespace) -> TrainingConfig:
+    """The settings that hold where no option is given."""
+    if options.config is not None:
+        return read_config(options.config)
+    if options.continue_from is not None:
+        return read_progress(options.continue_from).config
+    return TrainingConfig()
+
+
+def continued(config: TrainingConfig, options: argparse.Namespace) -> TrainingConfig:
+    """The settings of a run that starts from another one's weights."""
+    source = read_progress(options.continue_from).config
+    if options.test_set == "complement":
+        test_alpha = None
+    else:
+        test_alpha = max(config.alpha, source.alpha if source.test_alpha is None else source.test_alpha)
+    return dataclasses.replace(config, continue_from=str(options.continue_from), test_alpha=test_alpha)
+
+
+def show_figures(options: argparse.Namespace) -> int:
+    """Draw the figures of a run that exists."""
+    for path in draw_figures(load_run(options.figures), options.figures / "figures"):
+        if not options.quiet:
+            print(path)
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Show runs side by side."""
+    runs = {str(folder): load_run(folder) for folder in options.compare}
+    if not options.quiet:
+        print(comparison_table(runs))
+    if not options.no_plot:
+        path = options.out or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}-comparison.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_comparison(runs, path)
+        if not options.quiet:
+            print(f"\n{path}")
     return 0
 
 
@@ -177,32 +328,6 @@ def make_folder(config: TrainingConfig, out: Path | None) -> Path:
         except FileExistsError:
             continue
     raise FileExistsError(17, "too many runs of this name", str(folder))
-
-
-def table(run: Run, folder: Path) -> str:
-    """What the command prints at the end: the outcome of a run in a few lines."""
-    summary = run.summary()
-
-    def accuracy(name):
-        value = summary[f"{name}_accuracy"]
-        return "-" if value is None else f"{value:.4f}"
-
-    def at(step):
-        return "-" if step is None else f"step {step}"
-
-    rows = [
-        ("accuracy", "train", accuracy("train")),
-        ("", "test", accuracy("test")),
-        ("", "corrupted", accuracy("corrupted")),
-        ("", "uncorrupted", accuracy("uncorrupted")),
-        ("phase", summary["phase"] or "-", ""),
-        ("groks", at(summary["grok_step"]), ""),
-        ("unlearns", at(summary["unlearn_step"]), ""),
-        ("time", f"{summary['seconds']:.1f} s, {summary['ms_per_step']:.1f} ms a step", ""),
-        ("run", f"{folder}/", ""),
-    ]
-    lines = [f"{name:10}{value:13}{number}".rstrip() for name, value, number in rows]
-    return "\n".join([describe(run), "", *lines])
 
 
 if __name__ == "__main__":

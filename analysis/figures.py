@@ -166,19 +166,21 @@ def _scale_losses(panels):
             one.yaxis.set_minor_formatter(NullFormatter())
 
 
-def draw_legend(figure, *panels):
+def draw_legend(figure, *panels, columns: int | None = None):
     """One legend below all panels, of what is labelled in the given ones.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
     *panels : matplotlib.axes.Axes
+    columns : int, optional
+        By default all entries stand in one line.
     """
     entries = {label: handle for one in panels
                for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
     if entries:
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=len(entries), fontsize=9,
-                      frameon=False)
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns or len(entries),
+                      fontsize=9, frameon=False)
 
 
 def _mark_stages(axes, grok_step, unlearn_step):
@@ -300,4 +302,36 @@ def neuron_panels(start_neurons: tuple[np.ndarray, ...], end_neurons: tuple[np.n
     for panel, label in zip(axes[-1], ("residue i", "residue i", "s i mod p", "frequency"), strict=True):
         panel.set_xlabel(label)
     draw_legend(figure, axes[0, 0], axes[0, 3])
+    return save(figure, path)
+
+
+def comparison(histories: Mapping[str, Mapping[str, Sequence[float]]], path: str | os.PathLike,
+               title: str = "") -> Path:
+    """Accuracies of several runs over each other, a panel for each set of examples.
+
+    Parameters
+    ----------
+    histories : mapping of str to history
+        By the name in the legend; as for `training_curves`.
+    path : path
+    title : str
+
+    Returns
+    -------
+    path : Path
+    """
+    columns = [name for name in SETS if any(np.any(np.isfinite(np.asarray(history[f"{name}_accuracy"], dtype=float)))
+                                            for history in histories.values())]
+    figure, axes = new_figure(1, len(columns), (3.6 * len(columns) + 0.6, 3.8), title, sharey=True)
+    colours = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
+    dashes = ("-", "--", ":", "-.")  # with more runs than colours, colours come again with other dashes
+    for panel, name in zip(axes[0], columns, strict=True):
+        for number, (label, history) in enumerate(histories.items()):
+            turn, colour = divmod(number, len(colours))
+            draw_curve(panel, history["step"], history[f"{name}_accuracy"], label=label, color=colours[colour],
+                       linestyle=dashes[turn % len(dashes)])
+        panel.set_title(LABELS[name], fontsize=11)
+        panel.set(xlabel="step", ylim=(-0.03, 1.05))
+    axes[0, 0].set_ylabel("accuracy")
+    draw_legend(figure, *axes[0], columns=1)
     return save(figure, path)

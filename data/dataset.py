@@ -43,7 +43,8 @@ class Problem:
     test: Dataset
 
 
-def modular_problem(p: int, operation: str = "add", alpha: float = 0.5, xi: float = 0.0, seed: int = 0) -> Problem:
+def modular_problem(p: int, operation: str = "add", alpha: float = 0.5, xi: float = 0.0, seed: int = 0,
+                    test_alpha: float | None = None) -> Problem:
     """Modular arithmetic, split and corrupted.
 
     Parameters
@@ -57,6 +58,8 @@ def modular_problem(p: int, operation: str = "add", alpha: float = 0.5, xi: floa
         The fraction of training labels that are redrawn, in [0, 1].
     seed : int
         Of the split and of the corruption.
+    test_alpha : float, optional
+        Where the test set begins, see `split_indices`.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def modular_problem(p: int, operation: str = "add", alpha: float = 0.5, xi: floa
         Both sets ordered by m, then n: rows of a batch that read the same row of U lie side by side.
     """
     pairs, labels = all_pairs(p, operation)
-    train, test = split_indices(len(pairs), alpha, seed)
+    train, test = split_indices(len(pairs), alpha, seed, test_alpha)
     given, corrupted = corrupt(labels, train, xi, p, seed)
     return Problem(
         train=Dataset(pairs[train], given, labels[train], corrupted),

@@ -11,7 +11,8 @@ import numpy as np
 import streams
 
 
-def split_indices(total: int, alpha: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_indices(total: int, alpha: float, seed: int,
+                  test_alpha: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The examples of the training and of the test set, each in increasing order.
 
     Parameters
@@ -21,11 +22,14 @@ def split_indices(total: int, alpha: float, seed: int) -> tuple[np.ndarray, np.n
     alpha : float
         The fraction that is trained on, in (0, 1].
     seed : int
+    test_alpha : float, optional
+        Where the test set begins, from alpha (the default) to 1: a smaller training set keeps the test set of a larger
+        one, and the examples between are in neither.
 
     Returns
     -------
-    train, test : int64 arrays (int(alpha total),) and (the rest,)
+    train, test : int64 arrays (int(alpha total),) and (total - int(test_alpha total),)
     """
     order = streams.generator(seed, streams.SPLIT).permutation(total)
-    size = int(alpha * total)
-    return np.sort(order[:size]), np.sort(order[size:])
+    test = int((alpha if test_alpha is None else test_alpha) * total)
+    return np.sort(order[:int(alpha * total)]), np.sort(order[test:])

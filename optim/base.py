@@ -96,8 +96,21 @@ class Optimizer:
                 for moment in self.moments for name, view in self.store.named(getattr(self, moment)).items()}
 
     def load_state(self, state: Mapping[str, np.ndarray], steps: int) -> None:
-        """Set the running averages and the number of steps made; the inverse of `state`."""
-        for moment in self.moments:
-            for name, view in self.store.named(getattr(self, moment)).items():
-                view[...] = self.store.device.asarray(state[f"{moment}.{name}"])
+        """Set the running averages and the number of steps made; the inverse of `state`.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape differs; nothing is changed then.
+        """
+        views = {f"{moment}.{name}": view
+                 for moment in self.moments for name, view in self.store.named(getattr(self, moment)).items()}
+        if set(views) != set(state):
+            raise ValueError(f"an optimiser's state must have the arrays {', '.join(sorted(views))}, "
+                             f"got {', '.join(sorted(state))}")
+        for name, view in views.items():
+            if view.shape != np.shape(state[name]):
+                raise ValueError(f"an optimiser's {name} must have the shape {view.shape}, got {np.shape(state[name])}")
+        for name, view in views.items():
+            view[...] = self.store.device.asarray(state[name])
         self.steps = steps

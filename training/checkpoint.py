@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,12 @@ def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise CheckpointError(f"{path}: is not a checkpoint")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise CheckpointError(f"{path}: is damaged (its digest does not match its content)")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    meta = json.loads(arrays.pop("meta").tobytes())
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        meta = json.loads(arrays.pop("meta").tobytes())
+    except (ValueError, KeyError, zipfile.BadZipFile):
+        raise CheckpointError(f"{path}: is not a checkpoint") from None
     if meta.get("format") != FORMAT:
         raise CheckpointError(f"{path}: has format {meta.get('format')}, this program reads format {FORMAT}")
     return arrays, meta

@@ -27,6 +27,10 @@ MODELS = ("mlp", "relu-mlp", "transformer")
 LOSSES = ("mse", "cross-entropy")
 
 
+# What a run computes does not depend on these.
+FREE = ("threads", "checkpoint_every", "snapshots")
+
+
 class ConfigError(ValueError):
     """A setting has a value that is not allowed.
 
@@ -90,6 +94,17 @@ class TrainingConfig:
     dtype : {"float32", "float64"}
     threads : int, optional
         By default one for each core. The result does not depend on it.
+    checkpoint_every : int, optional
+        Steps between checkpoints; by default there is one every 30 seconds.
+    snapshots : int
+        How many sets of weights to keep along the way, the first and the last included; 0 for none.
+    continue_from : str, optional
+        The folder of a run whose weights this one starts from.
+    reset_optimizer : bool
+        Whether it then starts with an optimiser that has seen nothing, or with that of the other run.
+    test_alpha : float, optional
+        Where the test set begins, in [alpha, 1]: with a smaller alpha the test set of a larger one can be kept. By
+        default alpha: the test set is all that is not trained on.
     """
 
     p: int = 97
@@ -117,6 +132,11 @@ class TrainingConfig:
     backend: str = "numpy"
     dtype: str = "float32"
     threads: int | None = None
+    checkpoint_every: int | None = None
+    snapshots: int = 0
+    continue_from: str | None = None
+    reset_optimizer: bool = True
+    test_alpha: float | None = None
 
     @property
     def examples(self) -> int:
@@ -193,15 +213,18 @@ class TrainingConfig:
         need("p", self.operation != "divide" or is_prime(self.p), "be prime for operation divide")
         need("alpha", 0 < self.alpha <= 1, "lie in (0, 1]")
         need("alpha", self.train_examples >= 1, "leave at least one training example")
+        need("test_alpha", self.test_alpha is None or self.alpha <= self.test_alpha <= 1,
+             f"lie between alpha, {self.alpha}, and 1")
         need("xi", 0 <= self.xi <= 1, "lie in [0, 1]")
         need("dropout", 0 <= self.dropout < 1, "lie in [0, 1)")
         rate, decay = self.learning_rate, self.weight_decay
         need("learning_rate", rate is None or 0 < rate < math.inf, "be positive and finite")
         need("weight_decay", decay is None or 0 <= decay < math.inf, "be finite and not negative")
-        for field in ("width", "heads", "steps", "eval_every", "threads", "batch_size"):
+        for field in ("width", "heads", "steps", "eval_every", "threads", "batch_size", "checkpoint_every"):
             at_least(field, 1)
         for field in ("seed", "warmup"):
             at_least(field, 0)
+        need("snapshots", self.snapshots == 0 or self.snapshots >= 2, "be 0, or at least 2 (the first and the last)")
         at_least("depth", 2)
         need("batch_size", self.batch_size is None or self.batch_size <= self.train_examples,
              f"be at most the size of the training set, {self.train_examples}")
@@ -211,6 +234,24 @@ class TrainingConfig:
             need("batch_norm", not self.batch_norm, "be off in the transformer (it has layer_norm)")
         else:
             need("layer_norm", not self.layer_norm, "be off in an MLP (it has batch_norm)")
+
+    def caveat(self) -> str | None:
+        """What is allowed, but most likely not meant; of resolved settings."""
+        product = self.learning_rate * self.weight_decay
+        if self.optimizer != "adamw" or product < 1:
+            return None
+        effect = "sets all decaying weights to zero" if product == 1 else "flips the sign of all decaying weights"
+        return (f"learning rate x weight decay is {product:g}: every step multiplies the weights by "
+                f"1 - {product:g}, which {effect} before the step")
+
+    def differences(self, other: TrainingConfig) -> dict[str, tuple[Any, Any]]:
+        """The settings that decide what a run computes and differ, each with its value here and in the other.
+
+        Steps do not count: a run is the beginning of any longer one, unless its schedule depends on its length.
+        """
+        free = set(FREE) if self.schedule == "warmup-cosine" else {*FREE, "steps"}
+        mine, theirs = self.to_dict(), other.to_dict()
+        return {name: (mine[name], theirs[name]) for name in mine if name not in free and mine[name] != theirs[name]}
 
     def to_dict(self) -> dict[str, Any]:
         """The settings by name, as plain values."""

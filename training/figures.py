@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,19 @@ def pruning_sets(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         sets |= {"corrupted": (train.inputs[corrupted], train.labels[corrupted]),
                  "uncorrupted": (train.inputs[~corrupted], train.labels[~corrupted])}
     return {name: (inputs, labels) for name, (inputs, labels) in sets.items() if len(labels)}
+
+
+def draw_comparison(runs: Mapping[str, Run], path: Path) -> Path:
+    """Draw the accuracies of several runs over each other, a panel for each set of examples.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        By the name to show.
+    path : path
+        The file to write, PNG.
+    """
+    from analysis import figures
+
+    return figures.comparison({name: {column: run.history[column] for column in run.history.last}
+                               for name, run in runs.items()}, path)

@@ -1,4 +1,4 @@
-"""Train one run, or many."""
+"""Train one run, go on with one, or train many."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import dataclasses
 import math
 import statistics
 import time
+import warnings
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from training.config import TrainingConfig
+from training.checkpoint import CheckpointError
+from training.config import ConfigError, TrainingConfig
 from training.history import History
-from training.run import Run, write_config, write_progress
+from training.run import SNAPSHOTS, Run, read_progress, write_config, write_progress
+from training.snapshots import Snapshots
 from training.trainer import Trainer
 
 SAVE_EVERY = 30.0
@@ -22,19 +26,36 @@ SAVE_EVERY = 30.0
 
 
 class DivergenceError(ArithmeticError):
-    """A measurement, such as the training loss, became infinite or not a number."""
+    """A measurement, such as the training loss, or a weight became infinite or not a number."""
 
 
-def train(config: TrainingConfig, folder: Path | None = None, progress: bool = False) -> Run:
+class Interrupted(Exception):
+    """Training was asked to stop, and has saved what it had done.
+
+    Attributes
+    ----------
+    step : int
+        Steps made.
+    """
+
+    def __init__(self, step: int):
+        super().__init__(f"stopped after {step} steps")
+        self.step = step
+
+
+def train(config: TrainingConfig, folder: Path | None = None, progress: bool = False,
+          stop: Callable[[], bool] | None = None) -> Run:
     """Train one run.
 
     Parameters
     ----------
     config : TrainingConfig
     folder : path, optional
-        An existing folder to save the run in: every 30 seconds and at the end.
+        An existing folder to save the run in: every 30 seconds, every `config.checkpoint_every` steps, and at the end.
     progress : bool
         Whether to show a progress bar (only where the output is a terminal).
+    stop : callable () -> bool, optional
+        Asked after every step whether to stop there.
 
     Returns
     -------
@@ -44,19 +65,68 @@ def train(config: TrainingConfig, folder: Path | None = None, progress: bool = F
     ------
     ConfigError
         If a setting is not allowed.
+    CheckpointError
+        If the run to continue from cannot be read.
     BackendError
         If the backend cannot be used here.
     DivergenceError
-        If a measurement is no longer finite.
+        If a measurement is no longer finite. The last checkpoint is from before.
+    Interrupted
+        If `stop` said so. The folder then has a checkpoint of that very step.
+    OSError
+        If the folder can no longer be written to. The last checkpoint is whole.
     """
     start = time.perf_counter()
     config = config.resolved()
+    if caveat := config.caveat():
+        warnings.warn(caveat, stacklevel=2)
     if folder is not None:
         write_config(config, folder)
-    run = _train_stack([config], progress, folder, start)[0]
-    if folder is not None:
-        run.save(folder)
-    return run
+    return _train_and_save(_Training([config], progress, folder, stop), start)
+
+
+def resume(folder: Path, steps: int | None = None, progress: bool = False,
+           stop: Callable[[], bool] | None = None, **free) -> Run:
+    """Go on with a run in its own folder, as if it had never stopped.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of a run, interrupted or finished.
+    steps : int, optional
+        The steps of the whole run, those made included; by default what its settings say.
+    progress, stop
+        As for `train`.
+    **free
+        Settings on which the result does not depend: threads, checkpoint_every.
+
+    Returns
+    -------
+    Run
+        The same, bit for bit, as one that made all steps at once on the same backend.
+
+    Raises
+    ------
+    CheckpointError, ValueError, OSError
+        If a file of the run is missing, damaged, or belongs to other settings.
+    ConfigError
+        If the run cannot go on to that many steps.
+    DivergenceError, Interrupted
+        As for `train`.
+    """
+    start = time.perf_counter()
+    saved = read_progress(folder)
+    config = dataclasses.replace(saved.config, **free, steps=steps or saved.config.steps).resolved()
+    if config.steps < saved.step or (config.steps == saved.step and (Path(folder) / "summary.json").exists()):
+        raise ConfigError("steps", f"must be more than the {saved.step} already made, got {config.steps}")
+    if differences := config.differences(saved.config):
+        raise ConfigError("steps", f"must stay {differences['steps'][1]}, since the schedule "
+                                   f"{config.schedule} depends on it; got {config.steps}")
+    training = _Training([config], progress, folder, stop)
+    training.take_up(saved.history, saved.arrays, saved.step, saved.optimizer_steps)
+    write_config(config, folder)
+    (Path(folder) / "summary.json").unlink(missing_ok=True)  # of a finished run, which this one no longer is
+    return _train_and_save(training, start)
 
 
 def train_many(configs: Sequence[TrainingConfig], progress: bool = False) -> list[Run]:
@@ -71,61 +141,130 @@ def train_many(configs: Sequence[TrainingConfig], progress: bool = False) -> lis
     Returns
     -------
     list of Run
-        In the order of the settings. Each draws exactly the random numbers that it would draw alone.
+        In the order of the settings. Each draws exactly the random numbers that it would draw alone. A run that
+        diverges ends there, with the history that it has, and does not disturb the others: `Run.diverged` says so.
     """
     configs = [config.resolved() for config in configs]
     stacks: dict[TrainingConfig, list[int]] = defaultdict(list)
     for number, config in enumerate(configs):
         # Runs that differ in these settings alone share all shapes.
         stacks[dataclasses.replace(config, seed=0, xi=0.0, dropout=float(config.dropout > 0), learning_rate=1.0,
-                                   weight_decay=0.0)].append(number)
+                                   weight_decay=0.0, continue_from=None)].append(number)
     runs: dict[int, Run] = {}
     for numbers in stacks.values():
-        trained = _train_stack([configs[number] for number in numbers], progress, None, time.perf_counter())
-        runs.update(zip(numbers, trained, strict=True))
+        start = time.perf_counter()
+        training = _Training([configs[number] for number in numbers], progress)
+        runs.update(zip(numbers, training.finish(start), strict=True))
     return [runs[number] for number in range(len(configs))]
 
 
-def _train_stack(configs: Sequence[TrainingConfig], progress: bool, folder: Path | None, start: float) -> list[Run]:
-    config = configs[0]
-    histories = [History() for _ in configs]
-    step_times = deque(maxlen=10_000)  # bounded: memory must not grow with the number of steps
-    saved = time.monotonic()
-    bar = tqdm(total=config.steps, unit="step", disable=None if progress else True, dynamic_ncols=True, leave=False)
-    with Trainer(configs) as trainer, bar:
-        _record(trainer, histories)
-        while trainer.step_count < config.steps:
-            until = min(config.steps, (trainer.step_count // config.eval_every + 1) * config.eval_every)
-            steps, interval_start = until - trainer.step_count, time.perf_counter()
-            for _ in range(steps):
+def _train_and_save(training: _Training, start: float) -> Run:
+    run = training.finish(start)[0]
+    if run.diverged is not None:
+        raise DivergenceError(run.diverged)
+    if training.folder is not None:
+        run.save(training.folder)
+    return run
+
+
+class _Training:
+    """The loop over the steps of one run, or of a stack: measuring, saving and stopping along the way."""
+
+    def __init__(self, configs: Sequence[TrainingConfig], progress: bool, folder: Path | None = None,
+                 stop: Callable[[], bool] | None = None):
+        config = self.config = configs[0]
+        self.configs, self.progress, self.stop = configs, progress, stop
+        self.folder = None if folder is None else Path(folder)
+        self.trainer = Trainer(configs)
+        self.histories = [History() for _ in configs]
+        self.diverged: list[str | None] = [None for _ in configs]
+        # Of a continued run the first weights cannot be drawn again: they are always kept.
+        limit = config.snapshots or (1 if config.continue_from else 0)
+        keep = None if folder is None else self.folder / SNAPSHOTS
+        self.snapshots = [Snapshots(limit, config.steps, keep) for _ in configs] if limit else []
+        self.saved = time.monotonic()
+
+    def take_up(self, history: History, arrays: dict[str, np.ndarray], step: int, optimizer_steps: int) -> None:
+        """Go on from a checkpoint. What was measured only because the run ended there is dropped."""
+        every = self.config.eval_every
+        self.histories[0].rows = [row for row in history.rows if row["step"] <= step and row["step"] % every == 0]
+        if len(self.histories[0]) != step // every + 1:
+            raise CheckpointError(f"{self.folder / 'history.csv'}: does not have the measurements up to step {step}, "
+                                  "where the checkpoint is")
+        self.trainer.load(arrays, step, optimizer_steps)
+        for snapshots in self.snapshots:
+            snapshots.restore(self.histories[0].rows)
+
+    def finish(self, start: float) -> list[Run]:
+        """Make all steps that are left."""
+        config, trainer = self.config, self.trainer
+        intervals = deque(maxlen=10_000)  # bounded: memory must not grow with the number of steps
+        bar = tqdm(total=config.steps, initial=trainer.step_count, unit="step", dynamic_ncols=True, leave=False,
+                   disable=None if self.progress else True)
+        with trainer, bar:
+            if not self.histories[0].rows:
+                self._measure()
+            since, steps = time.perf_counter(), 0
+            while trainer.step_count < config.steps and None in self.diverged:
                 trainer.step()
-            trainer.device.synchronize()
-            step_times.append((time.perf_counter() - interval_start) / steps)
-            _record(trainer, histories)
-            bar.update(steps)
-            bar.set_postfix_str(_live(histories))
-            if folder is not None and time.monotonic() - saved > SAVE_EVERY:
-                write_progress(config, histories[0], trainer.arrays(), trainer.step_count, folder)
-                saved = time.monotonic()
-        ms_per_step = 1000 * statistics.median(step_times) / len(configs)
-        return [Run(config=one, history=history, arrays=trainer.arrays(run), step=trainer.step_count,
-                    ms_per_step=ms_per_step, seconds=time.perf_counter() - start, device=trainer.device.description)
-                for run, (one, history) in enumerate(zip(configs, histories, strict=True))]
+                steps += 1
+                if trainer.step_count % config.eval_every == 0 or trainer.step_count == config.steps:
+                    trainer.device.synchronize()
+                    intervals.append((time.perf_counter() - since) / steps)
+                    self._measure()
+                    bar.update(steps)
+                    bar.set_postfix_str(self._live())
+                    since, steps = time.perf_counter(), 0
+                if self._save_if_due():
+                    since, steps = time.perf_counter(), 0
+            ms_per_step = 1000 * statistics.median(intervals or [0.0]) / len(self.configs)
+            return [Run(config=one, history=history, arrays=trainer.arrays(run), step=trainer.step_count,
+                        ms_per_step=ms_per_step, seconds=time.perf_counter() - start,
+                        device=trainer.device.description, optimizer_steps=trainer.optimizer.steps,
+                        snapshots=self.snapshots[run].kept if self.snapshots else {}, diverged=diverged)
+                    for run, (one, history, diverged)
+                    in enumerate(zip(self.configs, self.histories, self.diverged, strict=True))]
 
+    def _measure(self) -> None:
+        """Add a row to the history of every run that has not diverged."""
+        for run, row in enumerate(self.trainer.evaluate()):
+            if self.diverged[run] is not None:
+                continue
+            wrong = [name for name, value in row.items() if value is not None and not math.isfinite(value)]
+            if wrong:
+                self.diverged[run] = (f"the {wrong[0].replace('_', ' ')} of seed {self.configs[run].seed} is "
+                                      f"{row[wrong[0]]} at step {row['step']}: the run has diverged; a smaller "
+                                      "learning rate may help")
+                continue
+            self.histories[run].append(row)
+            if self.snapshots:
+                self.snapshots[run].offer(row, self.trainer.member(run).state())
 
-def _record(trainer: Trainer, histories: Sequence[History]) -> None:
-    rows = trainer.evaluate()
-    for config, history, row in zip(trainer.configs, histories, rows, strict=True):
-        for name, value in row.items():
-            if value is not None and not math.isfinite(value):
-                raise DivergenceError(f"the {name.replace('_', ' ')} of seed {config.seed} is {value} at step "
-                                      f"{row['step']}: the run has diverged; a smaller learning rate may help")
-        history.append(row)
+    def _save_if_due(self) -> bool:
+        """Save the run if it is time to, or asked to stop; whether it did."""
+        step, every = self.trainer.step_count, self.config.checkpoint_every
+        stopping = self.stop is not None and self.stop()
+        due = stopping or (every and step % every == 0) or time.monotonic() - self.saved > SAVE_EVERY
+        saving = bool(due and self.folder is not None and self.diverged[0] is None)
+        if saving:
+            self._save()
+        if stopping and self.diverged[0] is None:
+            raise Interrupted(step)
+        return saving
 
+    def _save(self) -> None:
+        """Write a checkpoint, unless that would replace a good one by one that has diverged."""
+        arrays, step = self.trainer.arrays(), self.trainer.step_count
+        if all(np.isfinite(array).all() for array in arrays.values()):
+            write_progress(self.config, self.histories[0], arrays, step, self.trainer.optimizer.steps, self.folder)
+            self.saved = time.monotonic()
+        else:
+            self.diverged[0] = (f"a weight of seed {self.config.seed} is no longer finite at step {step}: the run has "
+                                "diverged; a smaller learning rate may help")
 
-def _live(histories: Sequence[History]) -> str:
-    """The accuracies for the progress bar: of a stack, the means over its runs."""
-    def mean(column):
-        values = [history.last[column] for history in histories]
-        return "-" if None in values else f"{statistics.fmean(values):.3f}"
-    return ", ".join(f"{name} {mean(name + '_accuracy')}" for name in ("train", "test", "corrupted"))
+    def _live(self) -> str:
+        """The accuracies for the progress bar: of a stack, the means over its runs."""
+        def mean(column):
+            values = [history.last[column] for history in self.histories]
+            return "-" if None in values else f"{statistics.fmean(values):.3f}"
+        return ", ".join(f"{name} {mean(name + '_accuracy')}" for name in ("train", "test", "corrupted"))

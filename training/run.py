@@ -1,16 +1,17 @@
-"""A finished run: its settings, history and weights, in memory and in a folder.
+"""A run: its settings, history and weights, in memory and in a folder.
 
     config.json      the settings, every default filled in
     history.csv      measurements over the steps
     checkpoint.npz   weights and optimiser, see `training.checkpoint`
-    summary.json     the last measurements, the phase, when it grokked and unlearned, time, machine
+    summary.json     the last measurements, the phase, when it grokked and unlearned, time, machine; of a finished run
+    snapshots/       weights along the way, see `training.snapshots`; where asked for
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,15 @@ from backend import open_device
 from data import Problem
 from layers import Layer
 from storage import write_atomically, write_json
-from training.checkpoint import read_checkpoint, write_checkpoint
+from training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from training.config import TrainingConfig
 from training.history import History
 from training.setup import make_network, make_problem
+from training.snapshots import State, read_snapshots
+from training.trainer import split_arrays
+
+SNAPSHOTS = "snapshots"
+"""The folder of the snapshots, inside the run's."""
 
 
 @dataclass
@@ -48,6 +54,12 @@ class Run:
         From the start of the command (or of `train`) to the end.
     device : str
         The hardware, for people to read.
+    optimizer_steps : int
+        Steps that the optimiser has made: more than `step` if it was taken over from another run.
+    snapshots : dict of int to dict of str to array
+        The network's state along the way, by step.
+    diverged : str, optional
+        What happened, to a run that diverged in a stack.
     """
 
     config: TrainingConfig
@@ -57,15 +69,21 @@ class Run:
     ms_per_step: float
     seconds: float
     device: str
+    optimizer_steps: int
+    snapshots: dict[int, State] = field(default_factory=dict)
+    diverged: str | None = None
 
     def initial_network(self) -> Layer:
         """The network as it was before the first step, on the CPU."""
-        return make_network([self.config], open_device("numpy", self.config.dtype))
+        network = make_network([self.config], open_device("numpy", self.config.dtype))
+        if self.config.continue_from is not None:
+            network.load_state(self.snapshots[0])
+        return network
 
-    def network(self) -> Layer:
-        """The network as it is at the end, on the CPU."""
-        network = self.initial_network()
-        network.load_state({name: array for name, array in self.arrays.items() if not name.startswith("optimizer.")})
+    def network(self, step: int | None = None) -> Layer:
+        """The network as it is at the end, or at one of the steps in `snapshots`, on the CPU."""
+        network = make_network([self.config], open_device("numpy", self.config.dtype))
+        network.load_state(split_arrays(self.arrays)[0] if step is None else self.snapshots[step])
         return network
 
     def problem(self) -> Problem:
@@ -97,8 +115,19 @@ class Run:
     def save(self, folder: Path) -> None:
         """Write the run into a folder that exists; each file is replaced as a whole."""
         write_config(self.config, folder)
-        write_progress(self.config, self.history, self.arrays, self.step, folder)
+        write_progress(self.config, self.history, self.arrays, self.step, self.optimizer_steps, folder)
         write_json(Path(folder) / "summary.json", self.summary())
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a folder holds of a run, finished or not."""
+
+    config: TrainingConfig
+    history: History
+    arrays: dict[str, np.ndarray]
+    step: int
+    optimizer_steps: int
 
 
 def write_config(config: TrainingConfig, folder: Path) -> None:
@@ -107,10 +136,54 @@ def write_config(config: TrainingConfig, folder: Path) -> None:
 
 
 def write_progress(config: TrainingConfig, history: History, arrays: Mapping[str, np.ndarray], step: int,
-                   folder: Path) -> None:
-    """Write history.csv and checkpoint.npz, at the end of a run or on the way."""
+                   optimizer_steps: int, folder: Path) -> None:
+    """Write history.csv and checkpoint.npz, at the end of a run or on the way.
+
+    In this order: after a kill between the two, the history goes beyond the checkpoint and can be cut back to it.
+    """
     write_atomically(Path(folder) / "history.csv", history.to_csv())
-    write_checkpoint(Path(folder) / "checkpoint.npz", arrays, {"config": config.to_dict(), "step": step})
+    write_checkpoint(Path(folder) / "checkpoint.npz", arrays,
+                     {"config": config.to_dict(), "step": step, "optimizer_steps": optimizer_steps})
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """Read settings from a JSON file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, or is not JSON.
+    ConfigError
+        If a setting is unknown, has the wrong type or is not allowed.
+    """
+    settings = _read_json(path)
+    return TrainingConfig.from_dict(settings)
+
+
+def read_progress(folder: Path) -> Progress:
+    """Read what a folder holds of a run.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or damaged, or the checkpoint was made with other settings than config.json has.
+    ConfigError
+        If a setting in config.json is not allowed.
+    """
+    folder = Path(folder)
+    config = read_config(folder / "config.json").resolved()
+    arrays, meta = read_checkpoint(folder / "checkpoint.npz")
+    for name, (here, there) in config.differences(TrainingConfig.from_dict(meta["config"])).items():
+        raise CheckpointError(f"{folder / 'config.json'}: says {name} {here}, but the checkpoint beside it was made "
+                              f"with {there}")
+    path = folder / "history.csv"
+    try:
+        history = History.from_csv(path.read_text())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: is damaged ({error})") from None
+    return Progress(config, history, arrays, meta["step"], meta["optimizer_steps"])
 
 
 def load_run(folder: Path) -> Run:
@@ -118,17 +191,26 @@ def load_run(folder: Path) -> Run:
 
     Raises
     ------
-    OSError
-        If a file is missing.
-    ValueError
-        If config.json, summary.json or history.csv cannot be understood.
-    CheckpointError
-        If the checkpoint is damaged.
+    CheckpointError, ConfigError
+        As for `read_progress`; or if the run has not finished (`resume` finishes it).
     """
     folder = Path(folder)
-    config = TrainingConfig.from_dict(json.loads((folder / "config.json").read_text()))
-    summary = json.loads((folder / "summary.json").read_text())
-    arrays, meta = read_checkpoint(folder / "checkpoint.npz")
-    return Run(config=config, history=History.from_csv((folder / "history.csv").read_text()), arrays=arrays,
-               step=meta["step"], ms_per_step=summary["ms_per_step"], seconds=summary["seconds"],
-               device=summary["device"])
+    saved = read_progress(folder)
+    if not (folder / "summary.json").exists():
+        raise CheckpointError(f"{folder}: the run has not finished, it stands at step {saved.step}")
+    summary = _read_json(folder / "summary.json")
+    return Run(config=saved.config, history=saved.history, arrays=saved.arrays, step=saved.step,
+               ms_per_step=summary["ms_per_step"], seconds=summary["seconds"], device=summary["device"],
+               optimizer_steps=saved.optimizer_steps, snapshots=read_snapshots(folder / SNAPSHOTS))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: must hold settings by name, got {type(values).__name__}")
+    return values

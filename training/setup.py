@@ -13,7 +13,8 @@ from training.config import TrainingConfig
 
 def make_problem(config: TrainingConfig) -> Problem:
     """The training and the test set of a run."""
-    return modular_problem(config.p, config.operation, config.alpha, config.xi, config.seed)
+    return modular_problem(config.p, config.operation, config.alpha, config.xi, config.seed,
+                           config.test_alpha)
 
 
 def make_network(configs: Sequence[TrainingConfig], device: Device) -> Layer:

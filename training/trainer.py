@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -15,6 +16,7 @@ from backend import Array, Device, open_device, to_host
 from data import Dataset
 from layers import EVALUATING, Layer, Mode
 from optim import SCHEDULES
+from training.checkpoint import CheckpointError, read_checkpoint
 from training.chunks import OVERFLOWING, Chunk, Workers, row_slices
 from training.config import TrainingConfig
 from training.denormals import denormals_flushed
@@ -73,6 +75,9 @@ class Trainer:
         self.optimizer = make_optimizer(configs, self.network)
         self.schedule = SCHEDULES[config.schedule]
         self.step_count = 0
+        for run, one in enumerate(configs):
+            if one.continue_from is not None:
+                self._start_from(run, one)
 
         self.batch_size = config.batch_size or self.train_set.examples
         slices = [slice(0, self.batch_size)] if self.network.couples_rows else self._cut(self.batch_size)
@@ -203,11 +208,45 @@ class Trainer:
         """The network of one run."""
         return self.network if len(self.configs) == 1 else self.network.member(run)
 
+    def load(self, arrays: Mapping[str, np.ndarray], step: int, optimizer_steps: int) -> None:
+        """Set everything that a single run needs to go on: what `arrays` returned, after that many steps.
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not those of this network and optimiser.
+        """
+        state, moments = split_arrays(arrays)
+        self.network.load_state(state)
+        self.optimizer.load_state(moments, optimizer_steps)
+        self.step_count = step
+
+    def _start_from(self, run: int, config: TrainingConfig) -> None:
+        """Give a run the weights of the run that it continues from, and its optimiser if asked to."""
+        path = Path(config.continue_from) / "checkpoint.npz"
+        arrays, meta = read_checkpoint(path)
+        state, moments = split_arrays(arrays)
+        try:
+            self.member(run).load_state(state)
+            if not config.reset_optimizer:
+                if len(self.configs) > 1:
+                    raise ValueError("the optimiser of another run can be kept by a single run, not in a stack")
+                self.optimizer.load_state(moments, meta["optimizer_steps"])
+        except ValueError as error:
+            raise CheckpointError(f"{path}: does not fit this run: {error}") from None
+
     def arrays(self, run: int = 0) -> dict[str, np.ndarray]:
         """Everything that one run needs to go on: its parameters, buffers and the optimiser's averages, on the host."""
         moments = {f"optimizer.{name}": array if len(self.configs) == 1 else array[run]
                    for name, array in self.optimizer.state().items()}
         return {**self.member(run).state(), **moments}
+
+
+def split_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The arrays of a checkpoint: the network's state, and the optimiser's."""
+    prefix = "optimizer."
+    return ({name: array for name, array in arrays.items() if not name.startswith(prefix)},
+            {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)})
 
 
 def _ratio(hits, size) -> float | None:
