@@ -80,9 +80,11 @@ def train(config: TrainingConfig, folder: Path | None = None, progress: bool = F
     config = config.resolved()
     if caveat := config.caveat():
         warnings.warn(caveat, stacklevel=2)
+    training = _Training([config], progress, folder, stop)
+    training.trainer.start()
     if folder is not None:
         write_config(config, folder)
-    return _train_and_save(_Training([config], progress, folder, stop), start)
+    return _train_and_save(training, start)
 
 
 def resume(folder: Path, steps: int | None = None, progress: bool = False,
@@ -154,6 +156,7 @@ def train_many(configs: Sequence[TrainingConfig], progress: bool = False) -> lis
     for numbers in stacks.values():
         start = time.perf_counter()
         training = _Training([configs[number] for number in numbers], progress)
+        training.trainer.start()
         runs.update(zip(numbers, training.finish(start), strict=True))
     return [runs[number] for number in range(len(configs))]
 

@@ -75,9 +75,6 @@ class Trainer:
         self.optimizer = make_optimizer(configs, self.network)
         self.schedule = SCHEDULES[config.schedule]
         self.step_count = 0
-        for run, one in enumerate(configs):
-            if one.continue_from is not None:
-                self._start_from(run, one)
 
         self.batch_size = config.batch_size or self.train_set.examples
         slices = [slice(0, self.batch_size)] if self.network.couples_rows else self._cut(self.batch_size)
@@ -221,8 +218,19 @@ class Trainer:
         self.optimizer.load_state(moments, optimizer_steps)
         self.step_count = step
 
+    def start(self) -> None:
+        """Give every run that continues another one its weights, and its optimiser if asked to.
+
+        Raises
+        ------
+        CheckpointError
+            If the other run's checkpoint cannot be read, or does not fit.
+        """
+        for run, config in enumerate(self.configs):
+            if config.continue_from is not None:
+                self._start_from(run, config)
+
     def _start_from(self, run: int, config: TrainingConfig) -> None:
-        """Give a run the weights of the run that it continues from, and its optimiser if asked to."""
         path = Path(config.continue_from) / "checkpoint.npz"
         arrays, meta = read_checkpoint(path)
         state, moments = split_arrays(arrays)

@@ -1,0 +1,130 @@
+"""The command's options: what they are called, and what `--help` says."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from backend import BACKENDS, DTYPES
+from data.operations import OPERATIONS
+from layers.activations import ACTIVATIONS
+from optim import OPTIMIZERS
+from training.config import LOSSES, MODELS, TrainingConfig
+
+DESCRIPTION = """\
+Train a small network on (m + n) mod p, with a fraction xi of the training labels wrong.
+
+Such a network first memorises its training set, wrong labels and all, and later, suddenly,
+generalises: it groks. Under weight decay it then unlearns the wrong labels. The defaults show both
+stages in some ten seconds. The run, with its figures, goes into a folder of its own.
+"""
+
+EPILOG = """\
+defaults that depend on the setting (each holds unless the option is given):
+  two-layer network, full batch    --lr 0.01  --weight-decay 15  --steps 500   --loss mse
+  a minibatch B, or BatchNorm      --lr 0.01 sqrt(B/256)  --weight-decay 0  --steps 2000*256/B
+                                   --batch-norm alone takes --batch-size 64
+  --model relu-mlp                 --lr 0.001  --weight-decay 20  --steps 5000  --loss mse
+  --model transformer              --lr 0.01  --weight-decay 0.5  --steps 1000 --loss cross-entropy
+
+examples:
+  python grok.py                                        full inversion at xi 0.35
+  python grok.py --xi 0.2                               the same with a fifth of the labels redrawn
+  python grok.py --weight-decay 0 --steps 1000          coexistence: memorises and generalises
+  python grok.py --weight-decay 5                       partial inversion
+  python grok.py --weight-decay 20 --steps 5000         forgetting: learns, then loses everything
+  python grok.py --batch-norm --alpha 0.65 --steps 2000 BatchNorm unlearns without weight decay
+  python grok.py --model transformer --xi 0             a one-layer transformer groks
+
+  python grok.py --resume DIR                           finish a run that was interrupted
+  python grok.py --resume DIR --steps 2000              go on with a finished one
+  python grok.py --continue-from DIR --alpha 0.1 --xi 0 train its network on a fifth of its pairs
+  python grok.py --compare DIR DIR                      two runs side by side
+
+exit codes: 0 done; 1 the run's folder can no longer be written to; 2 an option or a file is not in order;
+3 the run diverged; 130 and 143 stopped by Ctrl-C and by SIGTERM, after saving a checkpoint.
+"""
+
+# What options are called where it differs from the setting's name.
+OPTION_NAMES = {"learning_rate": "--lr", "test_alpha": "--test-set"}
+
+
+def option_name(field: str) -> str:
+    """What the option of a setting is called."""
+    return OPTION_NAMES.get(field, "--" + field.replace("_", "-"))
+
+
+def parser(version: str) -> argparse.ArgumentParser:
+    """The command's options. An option's destination is the setting of `TrainingConfig` that it gives."""
+    parser = argparse.ArgumentParser(prog="grok.py", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     argument_default=argparse.SUPPRESS)
+    default = TrainingConfig()
+
+    task = parser.add_argument_group("task")
+    task.add_argument("--p", type=int, help=f"the modulus (default {default.p})")
+    task.add_argument("--operation", choices=OPERATIONS, help=f"on pairs (m, n), mod p (default {default.operation})")
+    task.add_argument("--alpha", type=float, help="fraction of all pairs that is trained on, in (0, 1]; the others are "
+                                                  f"the test set (default {default.alpha})")
+    task.add_argument("--xi", type=float, help="fraction of training labels that is redrawn at random, in [0, 1] "
+                                               f"(default {default.xi})")
+
+    network = parser.add_argument_group("network")
+    network.add_argument("--model", choices=MODELS, help="mlp: the two-layer network W phi(U e_m + V e_n); relu-mlp: a "
+                                                         "deeper one; transformer: one layer, two tokens (default mlp)")
+    network.add_argument("--width", type=int, help="neurons of a hidden layer, N (default 500), or features of a token "
+                                                   "in the transformer (default 128)")
+    network.add_argument("--activation", choices=ACTIVATIONS, help="phi (default square; relu in relu-mlp)")
+    network.add_argument("--depth", type=int, help=f"weight layers of relu-mlp (default {default.depth})")
+    network.add_argument("--heads", type=int, help=f"attention heads of the transformer (default {default.heads})")
+    network.add_argument("--layer-norm", action="store_true", help="LayerNorm in the transformer")
+    network.add_argument("--batch-norm", action="store_true", help="BatchNorm after the activations of an MLP")
+    network.add_argument("--dropout", type=float, help="rate of dropout on pre-activations, in [0, 1) (default 0)")
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--loss", choices=LOSSES, help="mse on one-hot targets, or softmax cross-entropy "
+                                                         "(default: see below)")
+    training.add_argument("--optimizer", choices=OPTIMIZERS, help=f"(default {default.optimizer})")
+    training.add_argument("--lr", type=float, dest="learning_rate", help="learning rate (default: see below)")
+    training.add_argument("--weight-decay", type=float, help="in adamw decoupled: w <- (1 - lr decay) w at every step "
+                                                             "(default: see below)")
+    training.add_argument("--batch-size", type=int, help="examples of a step (default: the whole training set)")
+    training.add_argument("--steps", type=int, help="(default: see below)")
+    training.add_argument("--eval-every", type=int, help="steps between measurements (default 5, as memorisation peaks "
+                                                         "near step 50; 20 for a minibatch, relu-mlp and transformer)")
+    training.add_argument("--seed", type=int, help="of split, corruption, initial weights, batches and dropout "
+                                                   f"(default {default.seed})")
+
+    again = parser.add_argument_group("runs that exist").add_mutually_exclusive_group()
+    again.add_argument("--resume", type=Path, metavar="DIR",
+                       help="go on with a run in its own folder, bit for bit as if it had never stopped, up to --steps "
+                            "(default: the steps it was meant to have)")
+    again.add_argument("--continue-from", type=Path, metavar="DIR",
+                       help="start a new run from another run's weights; its settings hold where no option is given")
+    again.add_argument("--config", type=Path, metavar="FILE",
+                       help="take the settings of a config.json, where no option is given")
+    again.add_argument("--figures", type=Path, metavar="DIR", help="draw a run's figures again, and do nothing else")
+    again.add_argument("--compare", type=Path, metavar="DIR", nargs="+",
+                       help="show runs side by side: a table, and their curves in one figure (--out FILE.png)")
+    continued = parser.add_argument_group("with --continue-from")
+    continued.add_argument("--test-set", choices=("original", "complement"),
+                           help="keep the other run's test set (default), or test on all that is not trained on")
+    continued.add_argument("--reset-optimizer", action=argparse.BooleanOptionalAction,
+                           help="start with a new optimiser (default), or with the other run's")
+
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--backend", choices=BACKENDS, help="numpy: CPU, cupy: NVIDIA GPU (default numpy)")
+    machine.add_argument("--dtype", choices=DTYPES, help=f"(default {default.dtype})")
+    machine.add_argument("--threads", type=int, help="(default: all cores; the result does not depend on it)")
+
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", type=Path, help="folder of the run, which must not exist (default "
+                                                 "runs/<date>-<setting>)")
+    output.add_argument("--checkpoint-every", type=int, metavar="STEPS",
+                        help="save a checkpoint every so many steps (and every 30 seconds, which is the default)")
+    output.add_argument("--snapshots", type=int, metavar="K",
+                        help="keep the weights of K steps, dense where things happen (default 0)")
+    output.add_argument("--no-plot", action="store_true", help="draw no figures")
+    output.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    output.add_argument("--version", action="version", version=f"grok {version}")
+    return parser
