@@ -13,9 +13,11 @@ STARTED = time.perf_counter()  # before the imports: the summary's `seconds` are
 import argparse
 import dataclasses
 import datetime
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from backend import BackendError, open_device
@@ -32,7 +34,6 @@ from training import (
     resume,
     train,
 )
-from training.config import FREE
 from training.figures import draw_comparison, draw_figures
 from training.run import read_config, read_progress
 from training.signals import StopOnSignal
@@ -43,6 +44,12 @@ __version__ = "0.1.0"
 # Options that are not settings of a run.
 COMMAND_OPTIONS = {"resume": None, "continue_from": None, "config": None, "figures": None, "compare": None,
                    "test_set": None, "out": None, "no_plot": False, "quiet": False}
+
+# The settings that say which pairs come first in the split.
+SPLIT_BY = ("p", "operation", "seed")
+
+# What has a meaning only with --continue-from.
+OF_CONTINUED = {"test_set", "reset_optimizer"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     started = STARTED if arguments is None else time.perf_counter()
     command = parser(__version__)
-    settings = vars(command.parse_args(arguments))
+    given = vars(command.parse_args(arguments))
+    settings = dict(given)
     options = argparse.Namespace(**{name: settings.pop(name, default) for name, default in COMMAND_OPTIONS.items()})
 
     def fail(code, message):
@@ -71,12 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         if options.figures is not None:
-            refuse(settings, "--figures")
+            only(given, "figures", "quiet")
             return show_figures(options)
         if options.compare is not None:
-            refuse(settings, "--compare")
+            only(given, "compare", "out", "no_plot", "quiet")
             return compare(options)
+        if options.continue_from is None:
+            for name in OF_CONTINUED & given.keys():
+                raise ConfigError(name, "has no meaning without --continue-from")
         with StopOnSignal() as stop, warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
             warnings.showwarning = warn
             try:
                 run, folder = train_or_resume(settings, options, stop)
@@ -94,36 +106,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fail(2, error)
     except DivergenceError as error:
         fail(3, error)
+    except MemoryError as error:
+        fail(2, f"there is not enough memory for a run of this size{f': {error}' if str(error) else ''}")
     except OSError as error:
-        fail(1, f"{error.filename}: {error.strerror}; the last checkpoint, if there is one, is whole")
+        problem = f"{error.filename}: {error.strerror}" if error.filename else error
+        training = options.figures is None and options.compare is None
+        fail(1, f"{problem}{'; the last checkpoint, if there is one, is whole' if training else ''}")
+    except KeyboardInterrupt:
+        fail(128 + signal.SIGINT, "interrupted")
     if not options.quiet:
         print(run_table(run, folder))
     return 0
 
 
-def refuse(settings: dict, mode: str) -> None:
-    """Refuse settings where they have no meaning.
+def only(given: dict, mode: str, *others: str) -> None:
+    """Refuse options that have no meaning with the one that says what to do.
 
     Raises
     ------
     ConfigError
-        If there are any.
+        For the first of them.
     """
-    for field in settings:
-        raise ConfigError(field, f"has no meaning with {mode}")
+    for name in given:
+        if name not in (mode, *others):
+            raise ConfigError(name, f"has no meaning with {option_name(mode)}")
 
 
 def train_or_resume(settings: dict, options: argparse.Namespace, stop: StopOnSignal) -> tuple[Run, Path]:
     """Do what the options say; the run, and its folder."""
-    if options.test_set is not None and options.continue_from is None:
-        raise ConfigError("test_set", "has no meaning without --continue-from")
-    if "reset_optimizer" in settings and options.continue_from is None:
-        raise ConfigError("reset_optimizer", "has no meaning without --continue-from")
     if options.resume is not None:
         if options.out is not None:
             raise ConfigError("out", "has no meaning with --resume, which goes on in the run's own folder")
         saved = read_progress(options.resume).config.to_dict()
-        free = {name: settings.pop(name) for name in FREE if name in settings and name != "snapshots"}
+        free = {name: settings.pop(name) for name in ("threads", "checkpoint_every") if name in settings}
         steps = settings.pop("steps", None)
         for field, value in settings.items():
             if value != saved[field]:
@@ -138,6 +153,8 @@ def train_or_resume(settings: dict, options: argparse.Namespace, stop: StopOnSig
         config = continued(config, options)
     config = config.resolved()
     open_device(config.backend, config.dtype)
+    place = options.out or Path("runs")
+    new = [folder for folder in (place, *place.parents) if not folder.exists()]
     try:
         options.out = make_folder(config, options.out)
     except OSError as error:
@@ -145,8 +162,10 @@ def train_or_resume(settings: dict, options: argparse.Namespace, stop: StopOnSig
                                  f"({error.strerror})") from None
     try:
         return train(config, options.out, not options.quiet, stop), options.out
-    except CheckpointError:  # the other run's network does not fit, and nothing has been written yet
-        options.out.rmdir()
+    except (CheckpointError, MemoryError):
+        with suppress(OSError):  # unless something has been written
+            for folder in dict.fromkeys([options.out, *new]):
+                folder.rmdir()
         raise
 
 
@@ -155,19 +174,22 @@ def base_config(options: argparse.Namespace) -> TrainingConfig:
     if options.config is not None:
         return read_config(options.config)
     if options.continue_from is not None:
-        return read_progress(options.continue_from).config
+        return dataclasses.replace(read_progress(options.continue_from).config, reset_optimizer=True)
     return TrainingConfig()
 
 
 def continued(config: TrainingConfig, options: argparse.Namespace) -> TrainingConfig:
     """The settings of a run that starts from another one's weights."""
     source = read_progress(options.continue_from).config
-    if options.test_set == "complement":
+    same_split = all(getattr(config, name) == getattr(source, name) for name in SPLIT_BY)
+    if options.test_set == "original" and not same_split:
+        raise ConfigError("test_set", f"original cannot be kept where {', '.join(map(option_name, SPLIT_BY))} are not "
+                                      "all those of the other run: the pairs are split otherwise")
+    if options.test_set == "complement" or not same_split:
         test_alpha = None
     else:
         test_alpha = max(config.alpha, source.alpha if source.test_alpha is None else source.test_alpha)
-    return dataclasses.replace(config, continue_from=str(options.continue_from.resolve()),
-                               test_alpha=test_alpha)
+    return dataclasses.replace(config, continue_from=str(options.continue_from.resolve()), test_alpha=test_alpha)
 
 
 def show_figures(options: argparse.Namespace) -> int:

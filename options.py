@@ -108,7 +108,8 @@ def parser(version: str) -> argparse.ArgumentParser:
                        help="show runs side by side: a table, and their curves in one figure (--out FILE.png)")
     continued = parser.add_argument_group("with --continue-from")
     continued.add_argument("--test-set", choices=("original", "complement"),
-                           help="keep the other run's test set (default), or test on all that is not trained on")
+                           help="keep the other run's test set (default, where the split is the same), or test on "
+                                "all that is not trained on")
     continued.add_argument("--reset-optimizer", action=argparse.BooleanOptionalAction,
                            help="start with a new optimiser (default), or with the other run's")
 

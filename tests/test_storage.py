@@ -31,15 +31,17 @@ def test_a_failure_leaves_the_old_file_whole(path, call, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as failure:
         write_atomically(path, b"new")
+    assert (failure.value.errno, failure.value.filename) == (28, str(path))
     assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_write_after_a_failed_one_succeeds(path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *arguments: (_ for _ in ()).throw(OSError("no")))
-        with pytest.raises(OSError, match="no"):
+        patch.setattr(os, "replace", lambda *arguments: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(OSError, match="Input/output error"):
             write_atomically(path, b"a long one that does not get there")
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"

@@ -1,9 +1,9 @@
 """Checkpoints: everything that is needed to go on, in one file that shows any damage.
 
 The file is an ordinary .npz archive: the network's arrays by name, the optimiser's as optimizer.m.U, and `meta`, a JSON
-text with the format's number, the settings and the step. Random numbers need no saving (see `streams`). The archive's
-comment holds the SHA-256 of all bytes before it, so that a change anywhere, or a missing end, is seen before anything
-is read.
+text with the format's number, the settings, the step, and what else belongs to it (the digest of the history, the steps
+of the snapshots). Random numbers need no saving (see `streams`). The archive's comment holds the SHA-256 of all bytes
+before it, so that a change anywhere, or a missing end, is seen before anything is read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,14 @@ def write_checkpoint(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping
     write_atomically(path, body + hashlib.sha256(body).hexdigest().encode())
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_checkpoint(path: Path, needed: Iterable[str] = ()) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read a checkpoint.
+
+    Parameters
+    ----------
+    path : path
+    needed : iterable of str
+        What `meta` must have: a file of this format can still belong to something else.
 
     Returns
     -------
@@ -67,7 +73,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, or of another format.
+        If the file is missing, damaged, of another format, or of another kind.
     """
     try:
         content = Path(path).read_bytes()
@@ -86,4 +92,6 @@ def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise CheckpointError(f"{path}: is not a checkpoint") from None
     if meta.get("format") != FORMAT:
         raise CheckpointError(f"{path}: has format {meta.get('format')}, this program reads format {FORMAT}")
+    if missing := sorted(set(needed) - meta.keys()):
+        raise CheckpointError(f"{path}: is a checkpoint of another kind (it does not give {', '.join(missing)})")
     return arrays, meta

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,9 @@ LOSSES = ("mse", "cross-entropy")
 
 # What a run computes does not depend on these.
 FREE = ("threads", "checkpoint_every", "snapshots")
+
+# Beyond these no machine has the memory: 46,340 is the largest p whose pairs can be counted in 31 bits.
+LARGEST = {"p": 46_340, "width": 1_000_000, "depth": 1_000}
 
 
 class ConfigError(ValueError):
@@ -54,7 +58,7 @@ class TrainingConfig:
     Attributes
     ----------
     p : int
-        The modulus; at least 2, prime for operation divide.
+        The modulus; at least 2 and at most 46340, prime for operation divide.
     operation : {"add", "subtract", "multiply", "divide"}
     alpha : float
         The fraction of all pairs that is trained on, in (0, 1].
@@ -201,6 +205,10 @@ class TrainingConfig:
             value = getattr(self, field)
             need(field, value is None or value >= bound, f"be at least {bound}")
 
+        def at_most(field, bound):
+            value = getattr(self, field)
+            need(field, value is None or value <= bound, f"be at most {bound}")
+
         def one_of(field, names):
             value = getattr(self, field)
             need(field, value is None or value in names, f"be one of {', '.join(names)}")
@@ -210,6 +218,8 @@ class TrainingConfig:
                              "dtype": DTYPES}.items():
             one_of(field, names)
         at_least("p", 2)
+        for field, bound in LARGEST.items():
+            at_most(field, bound)
         need("p", self.operation != "divide" or is_prime(self.p), "be prime for operation divide")
         need("alpha", 0 < self.alpha <= 1, "lie in (0, 1]")
         need("alpha", self.train_examples >= 1, "leave at least one training example")
@@ -218,8 +228,9 @@ class TrainingConfig:
         need("xi", 0 <= self.xi <= 1, "lie in [0, 1]")
         need("dropout", 0 <= self.dropout < 1, "lie in [0, 1)")
         rate, decay = self.learning_rate, self.weight_decay
-        need("learning_rate", rate is None or 0 < rate < math.inf, "be positive and finite")
-        need("weight_decay", decay is None or 0 <= decay < math.inf, "be finite and not negative")
+        largest = sys.float_info.max  # a whole number can be less than infinity and still not fit a float
+        need("learning_rate", rate is None or 0 < rate <= largest, "be positive and finite")
+        need("weight_decay", decay is None or 0 <= decay <= largest, "be finite and not negative")
         for field in ("width", "heads", "steps", "eval_every", "threads", "batch_size", "checkpoint_every"):
             at_least(field, 1)
         for field in ("seed", "warmup"):

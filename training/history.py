@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 from collections.abc import Mapping
@@ -63,6 +64,19 @@ class History:
         values = [row["test_accuracy"] for row in self.rows if row["test_accuracy"] is not None]
         return max(values, default=None)
 
+    def up_to(self, step: int, every: int) -> History:
+        """What a longer run would have measured up to a step, if it measures every so many steps.
+
+        A row that is there only because the run ended at its step is left out.
+        """
+        history = History()
+        history.rows = [row for row in self.rows if row["step"] <= step and row["step"] % every == 0]
+        return history
+
+    def digest(self) -> str:
+        """The SHA-256 of all rows, in hexadecimal."""
+        return hashlib.sha256(self.to_csv().encode()).hexdigest()
+
     def to_csv(self) -> str:
         """The rows as CSV; undefined values are empty."""
         text = io.StringIO()
@@ -78,17 +92,21 @@ class History:
         Raises
         ------
         ValueError
-            If the columns are others, or a value is not a finite number.
+            If it is not CSV, the columns are others, or a value is not a finite number.
         """
         reader = csv.DictReader(io.StringIO(text))
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"a history has the columns {', '.join(COLUMNS)}, "
-                             f"got {', '.join(reader.fieldnames or ())}")
         history = cls()
-        for row in reader:
-            if None in row or None in row.values():
-                raise ValueError(f"a row of a history has {len(COLUMNS)} values, line {reader.line_num} has not")
-            history.append({name: int(value) if name == "step" else _number(value) for name, value in row.items()})
+        try:
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"a history has the columns {', '.join(COLUMNS)}, "
+                                 f"got {', '.join(reader.fieldnames or ())}")
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ValueError(f"a row of a history has {len(COLUMNS)} values, line {reader.line_num} has not")
+                history.append({name: int(value) if name == "step" else _number(value)
+                                for name, value in row.items()})
+        except csv.Error as error:
+            raise ValueError(f"line {reader.line_num}: {error}") from None
         return history
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from training.checkpoint import CheckpointError
 from training.config import ConfigError, TrainingConfig
 from training.history import History
-from training.run import SNAPSHOTS, Run, read_progress, write_config, write_progress
+from training.run import SNAPSHOTS, Progress, Run, read_progress, write_config, write_progress
 from training.snapshots import Snapshots
 from training.trainer import Trainer
 
@@ -88,7 +88,8 @@ def train(config: TrainingConfig, folder: Path | None = None, progress: bool = F
 
 
 def resume(folder: Path, steps: int | None = None, progress: bool = False,
-           stop: Callable[[], bool] | None = None, **free) -> Run:
+           stop: Callable[[], bool] | None = None, *, threads: int | None = None,
+           checkpoint_every: int | None = None) -> Run:
     """Go on with a run in its own folder, as if it had never stopped.
 
     Parameters
@@ -99,8 +100,8 @@ def resume(folder: Path, steps: int | None = None, progress: bool = False,
         The steps of the whole run, those made included; by default what its settings say.
     progress, stop
         As for `train`.
-    **free
-        Settings on which the result does not depend: threads, checkpoint_every.
+    threads, checkpoint_every : int, optional
+        Settings on which the result does not depend; by default those that the run has.
 
     Returns
     -------
@@ -109,23 +110,25 @@ def resume(folder: Path, steps: int | None = None, progress: bool = False,
 
     Raises
     ------
-    CheckpointError, ValueError, OSError
+    CheckpointError
         If a file of the run is missing, damaged, or belongs to other settings.
     ConfigError
         If the run cannot go on to that many steps.
-    DivergenceError, Interrupted
+    DivergenceError, Interrupted, OSError
         As for `train`.
     """
     start = time.perf_counter()
     saved = read_progress(folder)
-    config = dataclasses.replace(saved.config, **free, steps=steps or saved.config.steps).resolved()
+    changes = {"steps": steps, "threads": threads, "checkpoint_every": checkpoint_every}
+    config = dataclasses.replace(saved.config, **{name: value for name, value in changes.items()
+                                                  if value is not None}).resolved()
     if config.steps < saved.step or (config.steps == saved.step and (Path(folder) / "summary.json").exists()):
         raise ConfigError("steps", f"must be more than the {saved.step} already made, got {config.steps}")
     if differences := config.differences(saved.config):
         raise ConfigError("steps", f"must stay {differences['steps'][1]}, since the schedule "
                                    f"{config.schedule} depends on it; got {config.steps}")
     training = _Training([config], progress, folder, stop)
-    training.take_up(saved.history, saved.arrays, saved.step, saved.optimizer_steps)
+    training.take_up(saved)
     write_config(config, folder)
     (Path(folder) / "summary.json").unlink(missing_ok=True)  # of a finished run, which this one no longer is
     return _train_and_save(training, start)
@@ -167,6 +170,7 @@ def _train_and_save(training: _Training, start: float) -> Run:
         raise DivergenceError(run.diverged)
     if training.folder is not None:
         run.save(training.folder)
+        training.tidy()
     return run
 
 
@@ -184,19 +188,19 @@ class _Training:
         # Of a continued run the first weights cannot be drawn again: they are always kept.
         limit = config.snapshots or (1 if config.continue_from else 0)
         keep = None if folder is None else self.folder / SNAPSHOTS
-        self.snapshots = [Snapshots(limit, config.steps, keep) for _ in configs] if limit else []
+        self.snapshots = [Snapshots(limit, keep) for _ in configs] if limit else []
         self.saved = time.monotonic()
 
-    def take_up(self, history: History, arrays: dict[str, np.ndarray], step: int, optimizer_steps: int) -> None:
+    def take_up(self, saved: Progress) -> None:
         """Go on from a checkpoint. What was measured only because the run ended there is dropped."""
-        every = self.config.eval_every
-        self.histories[0].rows = [row for row in history.rows if row["step"] <= step and row["step"] % every == 0]
-        if len(self.histories[0]) != step // every + 1:
-            raise CheckpointError(f"{self.folder / 'history.csv'}: does not have the measurements up to step {step}, "
-                                  "where the checkpoint is")
-        self.trainer.load(arrays, step, optimizer_steps)
+        self.histories = [saved.history.up_to(saved.step, self.config.eval_every)]
+        try:
+            self.trainer.load(saved.arrays, saved.step, saved.optimizer_steps)
+        except ValueError as error:
+            path = self.folder / "checkpoint.npz"
+            raise CheckpointError(f"{path}: does not fit the run's settings: {error}") from None
         for snapshots in self.snapshots:
-            snapshots.restore(self.histories[0].rows)
+            snapshots.restore(saved.snapshots, self.histories[0].rows)
 
     def finish(self, start: float) -> list[Run]:
         """Make all steps that are left."""
@@ -205,7 +209,8 @@ class _Training:
         bar = tqdm(total=config.steps, initial=trainer.step_count, unit="step", dynamic_ncols=True, leave=False,
                    disable=None if self.progress else True)
         with trainer, bar:
-            if not self.histories[0].rows:
+            rows = self.histories[0].rows
+            if not rows or rows[-1]["step"] < trainer.step_count == config.steps:
                 self._measure()
             since, steps = time.perf_counter(), 0
             while trainer.step_count < config.steps and None in self.diverged:
@@ -259,11 +264,19 @@ class _Training:
         """Write a checkpoint, unless that would replace a good one by one that has diverged."""
         arrays, step = self.trainer.arrays(), self.trainer.step_count
         if all(np.isfinite(array).all() for array in arrays.values()):
-            write_progress(self.config, self.histories[0], arrays, step, self.trainer.optimizer.steps, self.folder)
+            kept = sorted(self.snapshots[0].kept) if self.snapshots else []
+            write_progress(Progress(self.config, self.histories[0], arrays, step, self.trainer.optimizer.steps, kept),
+                           self.folder)
+            self.tidy()
             self.saved = time.monotonic()
         else:
             self.diverged[0] = (f"a weight of seed {self.config.seed} is no longer finite at step {step}: the run has "
                                 "diverged; a smaller learning rate may help")
+
+    def tidy(self) -> None:
+        """Remove what the checkpoint just written no longer needs."""
+        for snapshots in self.snapshots:
+            snapshots.tidy()
 
     def _live(self) -> str:
         """The accuracies for the progress bar: of a stack, the means over its runs."""

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from data import Problem
 from layers import Layer
 from storage import write_atomically, write_json
 from training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
-from training.config import TrainingConfig
+from training.config import ConfigError, TrainingConfig
 from training.history import History
 from training.setup import make_network, make_problem
 from training.snapshots import State, read_snapshots
@@ -32,6 +31,9 @@ from training.trainer import split_arrays
 
 SNAPSHOTS = "snapshots"
 """The folder of the snapshots, inside the run's."""
+
+RUN_META = ("config", "step", "optimizer_steps", "history", "snapshots")
+"""What the checkpoint of a run says besides its arrays: `history` is the digest of its rows so far."""
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Run:
         Median time of a training step in milliseconds, evaluation and start-up excluded. In a stack, of the step of all
         runs together divided by their number.
     seconds : float
-        From the start of the command (or of `train`) to the end.
+        From the start of the command (or of `train`, or of the last `resume`) to the end.
     device : str
         The hardware, for people to read.
     optimizer_steps : int
@@ -115,19 +117,21 @@ class Run:
     def save(self, folder: Path) -> None:
         """Write the run into a folder that exists; each file is replaced as a whole."""
         write_config(self.config, folder)
-        write_progress(self.config, self.history, self.arrays, self.step, self.optimizer_steps, folder)
+        write_progress(Progress(self.config, self.history, self.arrays, self.step, self.optimizer_steps,
+                                sorted(self.snapshots)), folder)
         write_json(Path(folder) / "summary.json", self.summary())
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a folder holds of a run, finished or not."""
+    """What a folder holds of a run, finished or not; `Run` says what is what, `snapshots` are their steps."""
 
     config: TrainingConfig
     history: History
     arrays: dict[str, np.ndarray]
     step: int
     optimizer_steps: int
+    snapshots: list[int]
 
 
 def write_config(config: TrainingConfig, folder: Path) -> None:
@@ -135,15 +139,17 @@ def write_config(config: TrainingConfig, folder: Path) -> None:
     write_json(Path(folder) / "config.json", config.to_dict())
 
 
-def write_progress(config: TrainingConfig, history: History, arrays: Mapping[str, np.ndarray], step: int,
-                   optimizer_steps: int, folder: Path) -> None:
+def write_progress(progress: Progress, folder: Path) -> None:
     """Write history.csv and checkpoint.npz, at the end of a run or on the way.
 
     In this order: after a kill between the two, the history goes beyond the checkpoint and can be cut back to it.
     """
-    write_atomically(Path(folder) / "history.csv", history.to_csv())
-    write_checkpoint(Path(folder) / "checkpoint.npz", arrays,
-                     {"config": config.to_dict(), "step": step, "optimizer_steps": optimizer_steps})
+    so_far = progress.history.up_to(progress.step, progress.config.eval_every)
+    write_atomically(Path(folder) / "history.csv", progress.history.to_csv())
+    write_checkpoint(Path(folder) / "checkpoint.npz", progress.arrays,
+                     {"config": progress.config.to_dict(), "step": progress.step,
+                      "optimizer_steps": progress.optimizer_steps, "history": so_far.digest(),
+                      "snapshots": progress.snapshots})
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -152,12 +158,9 @@ def read_config(path: Path) -> TrainingConfig:
     Raises
     ------
     CheckpointError
-        If the file is missing, or is not JSON.
-    ConfigError
-        If a setting is unknown, has the wrong type or is not allowed.
+        If the file is missing or is not JSON, or a setting in it is unknown, has the wrong type or is not allowed.
     """
-    settings = _read_json(path)
-    return TrainingConfig.from_dict(settings)
+    return _config_of(_read_json(path), path)
 
 
 def read_progress(folder: Path) -> Progress:
@@ -166,14 +169,14 @@ def read_progress(folder: Path) -> Progress:
     Raises
     ------
     CheckpointError
-        If a file is missing or damaged, or the checkpoint was made with other settings than config.json has.
-    ConfigError
-        If a setting in config.json is not allowed.
+        If a file is missing or damaged, or the checkpoint was made with other settings than config.json has, or by
+        another history.
     """
     folder = Path(folder)
     config = read_config(folder / "config.json").resolved()
-    arrays, meta = read_checkpoint(folder / "checkpoint.npz")
-    for name, (here, there) in config.differences(TrainingConfig.from_dict(meta["config"])).items():
+    path = folder / "checkpoint.npz"
+    arrays, meta = read_checkpoint(path, needed=RUN_META)
+    for name, (here, there) in config.differences(_config_of(meta["config"], path)).items():
         raise CheckpointError(f"{folder / 'config.json'}: says {name} {here}, but the checkpoint beside it was made "
                               f"with {there}")
     path = folder / "history.csv"
@@ -183,7 +186,10 @@ def read_progress(folder: Path) -> Progress:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise CheckpointError(f"{path}: is damaged ({error})") from None
-    return Progress(config, history, arrays, meta["step"], meta["optimizer_steps"])
+    if history.up_to(meta["step"], config.eval_every).digest() != meta["history"]:
+        raise CheckpointError(f"{path}: is damaged (its rows up to step {meta['step']} are not those that the "
+                              "checkpoint was written with)")
+    return Progress(config, history, arrays, meta["step"], meta["optimizer_steps"], meta["snapshots"])
 
 
 def load_run(folder: Path) -> Run:
@@ -191,17 +197,33 @@ def load_run(folder: Path) -> Run:
 
     Raises
     ------
-    CheckpointError, ConfigError
+    CheckpointError
         As for `read_progress`; or if the run has not finished (`resume` finishes it).
     """
     folder = Path(folder)
     saved = read_progress(folder)
-    if not (folder / "summary.json").exists():
+    path = folder / "summary.json"
+    if not path.exists():
         raise CheckpointError(f"{folder}: the run has not finished, it stands at step {saved.step}")
-    summary = _read_json(folder / "summary.json")
+    summary = _read_json(path)
+    for name, kind in {"ms_per_step": (int, float), "seconds": (int, float), "device": str}.items():
+        if not isinstance(summary.get(name), kind):
+            raise CheckpointError(f"{path}: is damaged (it does not give {name})")
+    last = saved.history.rows[-1]
+    for name, value in {**last, "steps": last["step"]}.items():
+        if name != "step" and summary.get(name) != value:
+            raise CheckpointError(f"{path}: gives {name} {summary.get(name)}, but history.csv beside it ends with "
+                                  f"{value}")
     return Run(config=saved.config, history=saved.history, arrays=saved.arrays, step=saved.step,
                ms_per_step=summary["ms_per_step"], seconds=summary["seconds"], device=summary["device"],
-               optimizer_steps=saved.optimizer_steps, snapshots=read_snapshots(folder / SNAPSHOTS))
+               optimizer_steps=saved.optimizer_steps, snapshots=read_snapshots(folder / SNAPSHOTS, saved.snapshots))
+
+
+def _config_of(settings: dict[str, Any], path: Path) -> TrainingConfig:
+    try:
+        return TrainingConfig.from_dict(settings)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

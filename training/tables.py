@@ -39,7 +39,7 @@ def run_table(run: Run, folder: Path) -> str:
 
 
 def different_settings(runs: Mapping[str, Run]) -> list[str]:
-    """The names of the settings in which some runs differ; all of the first run's if there is only one."""
+    """The names of the settings in which some runs differ."""
     settings = [run.config.to_dict() for run in runs.values()]
     return [name for name in settings[0] if any(one[name] != settings[0][name] for one in settings)]
 

@@ -232,7 +232,7 @@ class Trainer:
 
     def _start_from(self, run: int, config: TrainingConfig) -> None:
         path = Path(config.continue_from) / "checkpoint.npz"
-        arrays, meta = read_checkpoint(path)
+        arrays, meta = read_checkpoint(path, needed=["optimizer_steps"])
         state, moments = split_arrays(arrays)
         try:
             self.member(run).load_state(state)

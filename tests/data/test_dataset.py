@@ -57,3 +57,10 @@ def test_the_corruption_of_a_seed_is_not_its_split():
 def test_a_set_is_as_long_as_it_has_examples():
     problem = modular_problem(5, alpha=0.6)
     assert (len(problem.train), len(problem.test)) == (15, 10)
+
+
+def test_the_test_set_of_a_larger_training_set_comes_with_its_labels():
+    kept = modular_problem(11, "multiply", 0.2, 0.5, 3, test_alpha=0.6)
+    original = modular_problem(11, "multiply", 0.6, 0.5, 3)
+    assert rows(kept.test) == rows(original.test)
+    assert rows(kept.train).items() < rows(original.train).items()

@@ -53,3 +53,16 @@ def test_every_example_is_as_likely_in_the_training_set_as_any_other():
 def test_alpha_one_leaves_no_test_set():
     train, test = split_indices(30, 1.0, 0)
     assert (len(train), len(test)) == (30, 0)
+
+
+@given(totals, alphas, alphas, seeds)
+def test_a_smaller_training_set_can_keep_the_test_set_of_a_larger_one(total, one, other, seed):
+    small, large = sorted([one, other])
+    train, test = split_indices(total, small, seed, test_alpha=large)
+    np.testing.assert_array_equal(train, split_indices(total, small, seed)[0])
+    np.testing.assert_array_equal(test, split_indices(total, large, seed)[1])
+
+
+def test_alpha_one_leaves_no_test_set_to_a_smaller_training_set_either():
+    train, test = split_indices(30, 0.5, 0, test_alpha=1.0)
+    assert (len(train), len(test)) == (15, 0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from backend import Device
-from training import Trainer, TrainingConfig
+from training import Interrupted, Run, Trainer, TrainingConfig, train
 
 SMALL = {"p": 11, "width": 16, "alpha": 0.6, "xi": 0.3, "steps": 20, "eval_every": 10, "dtype": "float64", "threads": 2}
 
@@ -64,3 +67,17 @@ def assert_close(one: Outcome, other: Outcome, tolerance: float) -> None:
     for name, value in one.row.items():
         expected = other.row[name]
         assert value is expected is None or abs(value - expected) <= tolerance * max(1, abs(expected)), name
+
+
+def assert_same_run(one: Run, other: Run) -> None:
+    """Both runs made the same steps with the same measurements and ended with the same bits."""
+    assert (one.step, one.optimizer_steps) == (other.step, other.optimizer_steps)
+    assert one.history.rows == other.history.rows
+    assert_same(Outcome(one.arrays, one.history.last), Outcome(other.arrays, other.history.last))
+
+
+def interrupt(config: TrainingConfig, folder: Path, step: int) -> None:
+    """Train in a folder until asked to stop after so many steps."""
+    asked = itertools.count(1)
+    with pytest.raises(Interrupted, match=f"stopped after {step} steps$"):
+        train(config, folder, stop=lambda: next(asked) == step)

@@ -32,6 +32,11 @@ def configs(draw):
         "steps": st.integers(1, 10 ** 6),
         "eval_every": st.integers(1, 10 ** 6),
         "threads": st.integers(1, 64),
+        "checkpoint_every": st.integers(1, 10 ** 6),
+        "snapshots": st.just(0) | st.integers(2, 100),
+        "continue_from": st.text(),
+        "reset_optimizer": st.booleans(),
+        "test_alpha": st.floats(alpha, 1),
     }
     given_ = {"heads": heads, **draw(st.fixed_dictionaries({}, optional=optional))}
     if transformer and "width" not in given_:
@@ -49,7 +54,8 @@ class TestAllowedSettings:
     @given(configs())
     def test_resolve_to_settings_without_gaps(self, config):
         resolved = config.resolved().to_dict()
-        assert {name for name, value in resolved.items() if value is None} <= {"batch_size"}
+        optional = {"batch_size", "checkpoint_every", "continue_from", "test_alpha"}
+        assert {name for name, value in resolved.items() if value is None} <= optional
 
     @given(configs())
     def test_keep_every_value_that_was_given(self, config):
@@ -75,7 +81,8 @@ class TestAllowedSettings:
     @pytest.mark.parametrize("settings", [
         {"alpha": 1.0}, {"alpha": 1}, {"xi": 0}, {"xi": 1}, {"dropout": 0}, {"weight_decay": 0}, {"seed": 0}, {"p": 2},
         {"p": 2, "operation": "divide"}, {"learning_rate": 1e-300}, {"batch_size": 4704}, {"batch_size": 1},
-        {"p": 5, "alpha": 0.04}, {"model": "transformer", "width": 6, "heads": 3}, {"width": 7, "heads": 4},
+        {"p": 5, "alpha": 0.04}, {"test_alpha": 0.5}, {"test_alpha": 1}, {"snapshots": 2}, {"checkpoint_every": 1},
+        {"model": "transformer", "width": 6, "heads": 3}, {"width": 7, "heads": 4},
     ], ids=str)
     def test_include_the_ends_of_their_ranges(self, settings):
         TrainingConfig(**settings).resolved()
@@ -112,7 +119,8 @@ class TestDefaults:
 
 TRANSFORMER = {"model": "transformer"}
 NOT_ALLOWED = [
-    ("p", 1, {}), ("p", 0, {}), ("p", -97, {}), ("p", 91, {"operation": "divide"}),
+    ("p", 1, {}), ("p", 0, {}), ("p", -97, {}), ("p", 46341, {}), ("width", 1_000_001, {}), ("depth", 1001, {}),
+    ("p", 91, {"operation": "divide"}),
     ("operation", "power", {}), ("model", "cnn", {}), ("activation", "tanh", {}), ("loss", "hinge", {}),
     ("optimizer", "lion", {}), ("schedule", "step", {}), ("backend", "jax", {}), ("dtype", "float16", {}),
     ("alpha", 0.0, {}), ("alpha", -0.5, {}), ("alpha", 1.01, {}), ("alpha", math.nan, {}), ("alpha", math.inf, {}),
@@ -127,6 +135,8 @@ NOT_ALLOWED = [
     ("steps", 0, {}), ("steps", -10, {}), ("eval_every", 0, {}), ("threads", 0, {}), ("threads", -2, {}),
     ("warmup", -1, {}), ("seed", -1, {}),
     ("batch_size", 0, {}), ("batch_size", -64, {}), ("batch_size", 4705, {}), ("batch_size", 13, {"p": 5}),
+    ("checkpoint_every", 0, {}), ("snapshots", 1, {}), ("snapshots", -1, {}),
+    ("test_alpha", 0.49, {}), ("test_alpha", 1.01, {}), ("test_alpha", math.nan, {}),
     ("activation", "square", TRANSFORMER), ("batch_norm", True, TRANSFORMER), ("layer_norm", True, {}),
 ]
 WRONG_TYPES = [
@@ -134,7 +144,8 @@ WRONG_TYPES = [
     ("steps", "500"), ("width", 500.0), ("batch_size", 64.0), ("threads", "all"), ("xi", "0.2"), ("xi", None),
     ("xi", True), ("alpha", [0.5]), ("learning_rate", "fast"), ("weight_decay", False), ("dropout", {}),
     ("operation", 3), ("operation", None), ("model", ["mlp"]), ("loss", 1), ("batch_norm", 1), ("batch_norm", "yes"),
-    ("layer_norm", None),
+    ("layer_norm", None), ("snapshots", None), ("snapshots", True), ("checkpoint_every", 1.5), ("continue_from", 3),
+    ("reset_optimizer", None), ("reset_optimizer", 1), ("test_alpha", "original"),
 ]
 
 
@@ -163,7 +174,8 @@ class TestRefusedSettings:
         with pytest.raises(ConfigError, match=r"^momentum is not a setting; there are .*alpha, .*xi"):
             TrainingConfig.from_dict({"p": 97, "momentum": 0.9})
 
-    @given(configs(), st.sampled_from(["width", "heads", "steps", "eval_every", "threads", "batch_size"]),
+    @given(configs(), st.sampled_from(["width", "heads", "steps", "eval_every", "threads", "batch_size",
+                                       "checkpoint_every"]),
            st.integers(max_value=0))
     def test_include_counts_below_one_whatever_the_others_are(self, config, field, value):
         with pytest.raises(ConfigError) as refusal:
@@ -175,3 +187,46 @@ class TestRefusedSettings:
 def test_the_number_of_examples_is_that_of_the_task(config):
     assert config.examples == config.p * (config.p - (config.operation == "divide"))
     assert config.train_examples == int(config.alpha * config.examples)
+
+
+CHANGED = {
+    "p": 11, "operation": "multiply", "alpha": 0.4, "xi": 0.1, "model": "relu-mlp", "width": 8, "activation": "gelu",
+    "depth": 4, "heads": 2, "layer_norm": True, "dropout": 0.1, "batch_norm": True, "loss": "cross-entropy",
+    "optimizer": "sgd", "learning_rate": 0.5, "weight_decay": 1.0, "schedule": "warmup-constant", "warmup": 3,
+    "batch_size": 20, "steps": 7, "eval_every": 7, "seed": 1, "backend": "cupy", "dtype": "float64", "threads": 64,
+    "checkpoint_every": 3, "snapshots": 4, "continue_from": "run", "reset_optimizer": False, "test_alpha": 0.6}
+
+
+class TestDifferences:
+    @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(TrainingConfig)])
+    def test_are_all_but_those_on_which_no_result_depends(self, field):
+        config = TrainingConfig().resolved()
+        other = dataclasses.replace(config, **{field: CHANGED[field]})
+        expected = {} if field in ("threads", "checkpoint_every", "snapshots", "steps") else {
+            field: (getattr(config, field), CHANGED[field])}
+        assert config.differences(other) == expected
+
+    @pytest.mark.parametrize(("schedule", "differs"), [
+        ("constant", False), ("warmup-constant", False), ("warmup-cosine", True)])
+    def test_include_the_steps_where_the_schedule_depends_on_them(self, schedule, differs):
+        one, other = (TrainingConfig(schedule=schedule, steps=steps).resolved() for steps in (10, 20))
+        assert one.differences(other) == ({"steps": (10, 20)} if differs else {})
+
+    @given(configs())
+    def test_are_none_between_equal_settings(self, config):
+        assert config.resolved().differences(config.resolved()) == {}
+
+
+class TestTheCaveat:
+    @pytest.mark.parametrize(("rate", "decay", "effect"), [
+        (0.1, 10.0, "sets all decaying weights to zero"), (0.5, 3.0, "flips the sign of all decaying weights")])
+    def test_says_what_too_large_a_product_of_rate_and_decay_does(self, rate, decay, effect):
+        caveat = TrainingConfig(learning_rate=rate, weight_decay=decay).resolved().caveat()
+        assert effect in caveat
+        assert f"learning rate x weight decay is {rate * decay:g}" in caveat
+
+    @pytest.mark.parametrize("settings", [
+        {}, {"learning_rate": 0.1, "weight_decay": 9.99}, {"optimizer": "sgd", "learning_rate": 2, "weight_decay": 3},
+        {"optimizer": "adam", "learning_rate": 2, "weight_decay": 3}], ids=str)
+    def test_is_none_where_decay_shrinks_the_weights_or_is_not_decoupled(self, settings):
+        assert TrainingConfig(**settings).resolved().caveat() is None

@@ -1,6 +1,8 @@
 import json
 import math
 import shutil
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from analysis.phases import PHASES
 from data import modular_problem
 from layers import Cache
 from tests.training.settings import SETTINGS, outcomes, small
-from training import COLUMNS, CheckpointError, ConfigError, Run, Trainer, load_run, loop, train
+from training import COLUMNS, CheckpointError, Run, Trainer, load_run, loop, train
+from training.run import write_progress
 
 every_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 
@@ -134,7 +137,8 @@ class TestLoading:
         for name, array in run.arrays.items():
             assert array.dtype == loaded.arrays[name].dtype
             np.testing.assert_array_equal(loaded.arrays[name], array)
-        assert (loaded.step, loaded.device) == (run.step, run.device)
+        assert (loaded.step, loaded.optimizer_steps, loaded.device) == (run.step, run.optimizer_steps, run.device)
+        assert run.optimizer_steps == 20
 
     def test_and_saving_again_changes_no_file(self, saved, tmp_path):
         load_run(saved[1]).save(tmp_path)
@@ -144,11 +148,20 @@ class TestLoading:
     def test_takes_a_folder_by_its_name(self, saved):
         assert load_run(str(saved[1])).config == saved[0].config
 
-    @pytest.mark.parametrize("name", ["config.json", "history.csv", "summary.json"])
+    @pytest.mark.parametrize("name", ["config.json", "history.csv", "checkpoint.npz"])
     def test_without_a_file_says_which(self, copy, name):
         (copy / name).unlink()
-        with pytest.raises(FileNotFoundError, match=name):
+        with pytest.raises(CheckpointError, match=rf"{name}: cannot be read \(No such file"):
             load_run(copy)
+
+    def test_of_a_run_that_has_not_finished_says_where_it_stands(self, copy):
+        (copy / "summary.json").unlink()
+        with pytest.raises(CheckpointError, match=r"copy: the run has not finished, it stands at step 20$"):
+            load_run(copy)
+
+    def test_of_a_folder_that_does_not_exist_is_refused(self, tmp_path):
+        with pytest.raises(CheckpointError, match=r"none.config\.json: cannot be read"):
+            load_run(tmp_path / "none")
 
     def test_of_a_damaged_checkpoint_is_refused(self, copy):
         content = (copy / "checkpoint.npz").read_bytes()
@@ -159,12 +172,61 @@ class TestLoading:
     def test_of_a_setting_that_is_not_allowed_is_refused(self, copy):
         settings = json.loads((copy / "config.json").read_text())
         (copy / "config.json").write_text(json.dumps({**settings, "xi": 1.4}))
-        with pytest.raises(ConfigError, match=r"xi must lie in \[0, 1\], got 1\.4"):
+        with pytest.raises(CheckpointError, match=r"config\.json: xi must lie in \[0, 1\], got 1\.4"):
             load_run(copy)
 
     def test_of_half_a_settings_file_is_refused(self, copy):
         (copy / "config.json").write_text((copy / "config.json").read_text()[:100])
-        with pytest.raises(ValueError, match="line"):
+        with pytest.raises(CheckpointError, match=r"config\.json: is not JSON \(.*line"):
+            load_run(copy)
+
+    @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"3", b"null", b"[" * 100_000], ids=repr)
+    @pytest.mark.parametrize("name", ["config.json", "summary.json"])
+    def test_of_a_file_without_settings_is_refused(self, copy, name, content):
+        (copy / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=rf"{name}: (is not JSON|must hold settings by name)"):
+            load_run(copy)
+
+    @pytest.mark.parametrize("damage", [
+        lambda text: "", lambda text: text.replace("test_loss", "loss"), lambda text: text[:-40],
+        lambda text: text.replace("0.", "O.", 1), lambda text: text.replace("0.", "nan,0.", 1)])
+    def test_of_a_damaged_history_is_refused(self, copy, damage):
+        (copy / "history.csv").write_text(damage((copy / "history.csv").read_text()))
+        with pytest.raises(CheckpointError, match=r"history\.csv: is damaged \("):
+            load_run(copy)
+
+    def test_of_a_history_that_ends_before_the_checkpoint_is_refused(self, copy):
+        lines = (copy / "history.csv").read_text().splitlines(keepends=True)
+        (copy / "history.csv").write_text("".join(lines[:-1]))
+        with pytest.raises(CheckpointError, match=r"history\.csv"):
+            load_run(copy)
+
+    def test_of_a_history_with_one_digit_changed_is_refused(self, copy):
+        text = (copy / "history.csv").read_text()
+        place = text.index("0.", text.index("\n")) + 3
+        (copy / "history.csv").write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1:])
+        with pytest.raises(CheckpointError, match=r"history\.csv: is damaged \(its rows up to step 20 are not"):
+            load_run(copy)
+
+    @pytest.mark.parametrize(("name", "value"), [("seconds", None), ("seconds", "long"), ("ms_per_step", [1]),
+                                                 ("device", 3)])
+    def test_of_a_summary_without_what_it_must_say_is_refused(self, copy, name, value):
+        summary = json.loads((copy / "summary.json").read_text())
+        (copy / "summary.json").write_text(json.dumps({**summary, name: value}))
+        with pytest.raises(CheckpointError, match=rf"summary\.json: is damaged \(it does not give {name}\)"):
+            load_run(copy)
+
+    @pytest.mark.parametrize("name", ["test_accuracy", "train_loss", "steps"])
+    def test_of_a_summary_that_is_not_the_historys_is_refused(self, copy, name):
+        summary = json.loads((copy / "summary.json").read_text())
+        (copy / "summary.json").write_text(json.dumps({**summary, name: 7}))
+        with pytest.raises(CheckpointError, match=rf"summary\.json: gives {name} 7, but history\.csv beside it ends"):
+            load_run(copy)
+
+    def test_of_other_settings_than_the_checkpoints_is_refused_by_their_name(self, copy):
+        settings = json.loads((copy / "config.json").read_text())
+        (copy / "config.json").write_text(json.dumps({**settings, "xi": 0.4}))
+        with pytest.raises(CheckpointError, match=r"config\.json: says xi 0\.4, but the checkpoint .* with 0\.3$"):
             load_run(copy)
 
 
@@ -199,19 +261,51 @@ class TestItsNetworks:
         np.testing.assert_array_equal(run.arrays["U"], before)
 
 
-def test_a_run_is_saved_along_the_way(tmp_path, monkeypatch):
+@pytest.fixture
+def saves(monkeypatch):
+    """What was saved along the way: the step, the rows of the history and the files in the folder."""
     saves = []
-    write_progress = loop.write_progress
 
-    def watched(config, history, arrays, step, folder):
-        write_progress(config, history, arrays, step, folder)
-        saves.append((step, len(history), sorted(path.name for path in folder.iterdir())))
+    def watched(progress, folder):
+        write_progress(progress, folder)
+        assert progress.optimizer_steps == progress.step
+        saves.append((progress.step, len(progress.history), sorted(path.name for path in folder.iterdir())))
 
-    monkeypatch.setattr(loop, "SAVE_EVERY", -1.0)
     monkeypatch.setattr(loop, "write_progress", watched)
-    train(small(), tmp_path)
-    files = ["checkpoint.npz", "config.json", "history.csv"]
-    assert saves == [(10, 2, files), (20, 3, files)]
+    return saves
+
+
+class TestAlongTheWay:
+    FILES = ["checkpoint.npz", "config.json", "history.csv"]
+
+    def test_a_run_is_saved_every_so_many_steps(self, tmp_path, saves):
+        train(small(checkpoint_every=6), tmp_path)
+        assert saves == [(6, 1, self.FILES), (12, 2, self.FILES), (18, 2, self.FILES)]
+
+    def test_a_run_is_saved_whenever_half_a_minute_has_passed(self, tmp_path, saves, monkeypatch):
+        now, step = [0.0], Trainer.step
+
+        def slow(trainer):
+            now[0] += 9
+            step(trainer)
+
+        monkeypatch.setattr(Trainer, "step", slow)
+        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0], perf_counter=time.perf_counter))
+        train(small(), tmp_path)
+        assert [step for step, *_ in saves] == [4, 8, 12, 16, 20]
+
+    def test_a_quick_run_is_saved_at_its_end_alone(self, tmp_path, saves):
+        train(small(), tmp_path)
+        assert saves == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == [*self.FILES, "summary.json"]
+
+    def test_the_settings_are_there_from_the_start(self, tmp_path, monkeypatch):
+        def look(trainer):
+            raise AssertionError(sorted(path.name for path in tmp_path.iterdir()))
+
+        monkeypatch.setattr(Trainer, "step", look)
+        with pytest.raises(AssertionError, match=r"^\['config\.json'\]$"):
+            train(small(), tmp_path)
 
 
 def test_the_problem_of_a_run_is_the_one_it_was_trained_on(saved):
