@@ -1,7 +1,7 @@
 """Stop runs of the command at random moments, finish them with --resume, and compare what they leave.
 
-    python -m tests.kills --kills 50 --seed 0                   SIGKILL, which nothing can answer
-    python -m tests.kills --kills 50 --seed 0 --signal SIGTERM  or SIGINT: the command saves, says where, and ends
+    python -m tests.reliability.kills --kills 50 --seed 0                   SIGKILL, which nothing can answer
+    python -m tests.reliability.kills --kills 50 --seed 0 --signal SIGTERM  or SIGINT: it saves, says where, and ends
 
 Every chain of interruptions and resumptions must end in the same arrays, bit for bit, and the same history.csv and
 snapshots as a run that nobody disturbed. The setting is a small one in which all kinds of state matter: minibatches,
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from training import read_checkpoint
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STEPS, EVAL_EVERY = 400, 7  # the last step is not a multiple: its measurement exists because the run ends there
 OPTIONS = ["--p", "23", "--width", "64", "--steps", str(STEPS), "--batch-size", "32", "--batch-norm",
            "--dropout", "0.1", "--weight-decay", "1", "--checkpoint-every", "1", "--eval-every", str(EVAL_EVERY),
@@ -183,7 +183,8 @@ class Trial:
 
 def main() -> None:
     """Read options, interrupt, print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.kills", description="Interrupt runs and compare their ends.")
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability.kills",
+                                     description="Interrupt runs and compare their ends.")
     parser.add_argument("--kills", type=int, default=50, help="how many interruptions (default 50)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")
     parser.add_argument("--signal", choices=("SIGKILL", "SIGINT", "SIGTERM"), default="SIGKILL")
