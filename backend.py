@@ -3,17 +3,18 @@
 A function takes its array module from its arrays (`array_module(x)`), so there is no global switch: whatever is handed
 in decides where the work is done. What must be *created* is created through one `Device`, which also fixes the
 floating-point type. This is the only file that imports cupy, and the home of the few operations for which the two
-libraries need different words: reading rows of a table, and adding rows up by the row they came from (`RowIndex`).
+libraries need different words: reading rows of a table, and adding rows up by the row they came from (`RowIndex`,
+`RowSums`).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -125,14 +126,7 @@ def to_host(x: Array) -> np.ndarray:
 
 
 class RowIndex:
-    """An index into the rows of a table, or of one table per run: gathering rows, and its adjoint, summing them back.
-
-    With index d -> k(d), `take` writes out[d] = table[k(d)], and `add_up` writes out[k] = sum of rows[d] over all d
-    with k(d) = k, which is how the gradient of `take` reaches the table.
-
-    On a CPU rows are added up in the order of the index, where those of one k are a contiguous slice that one call sums
-    (adding row by row, `numpy.add.at`, is sixty times slower). On a GPU the sum is a product with the one-hot matrix of
-    the index: unlike atomic additions it gives the same bits every time, unlike a loop over k it is a single launch.
+    """Reading rows of a table, or of one table per run: with index d -> k(d), out[d] = table[k(d)].
 
     Parameters
     ----------
@@ -150,21 +144,6 @@ class RowIndex:
         flat = (index + rows * xp.arange(runs)[:, None]) if stack else index
         self.flat = flat.reshape(-1)
         self.shape = (*stack, index.shape[-1])
-        self._index, self._rows = index, rows
-
-    @cached_property
-    def _sorted(self) -> tuple[np.ndarray | None, list[tuple[int, int, int]]]:
-        """On a CPU: the order that sorts the examples by k (None if they are), and the slice of each k that occurs."""
-        order = None if np.all(self.flat[1:] >= self.flat[:-1]) else np.argsort(self.flat, kind="stable")
-        ordered = self.flat if order is None else self.flat[order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-        stops = np.append(starts[1:], len(ordered))
-        return order, list(zip(ordered[starts].tolist(), starts.tolist(), stops.tolist(), strict=True))
-
-    @cached_property
-    def _one_hot(self) -> Array:
-        """On a GPU: the matrix (..., K, D) that is true where example d reads row k."""
-        return self._index[..., None, :] == array_module(self._index).arange(self._rows)[:, None]
 
     def take(self, table: Array, out: Array) -> Array:
         """Write the rows read by each example into out.
@@ -181,27 +160,61 @@ class RowIndex:
         xp.take(table.reshape(-1, width), self.flat, axis=0, out=out.reshape(-1, width), **mode)
         return out
 
-    def add_up(self, rows: Array, out: Array, workspace: Array | None = None) -> Array:
-        """Write into out, for each row of the table, the sum of the rows of the examples that read it.
+
+PART = 300
+"""About how many examples a CPU sums at a time (`RowSums`)."""
+
+
+class RowSums:
+    """The adjoint of reading rows of tables: table i gets, in its row k, the sum of rows[d] over all d with k_i(d) = k.
+
+    The sums are a product with the one-hot matrices of the indices, one above the other. (Adding row by row,
+    `numpy.add.at`, is sixty times slower on a CPU, and atomic additions on a GPU do not give the same bits every time.)
+    On a CPU some three hundred examples are taken at a time, with a matrix of only the range of k that occurs among
+    them: where neighbouring examples have neighbouring k, sums are cheap.
+
+    Parameters
+    ----------
+    *indices : integer array (D,) or (R, D)
+        For each table, the row that each example reads.
+    rows : int
+        K, the rows of a table.
+    """
+
+    def __init__(self, *indices: Array, rows: int):
+        xp, D = array_module(indices[0]), indices[0].shape[-1]
+        # To know the range, a GPU would have to be waited for; and it is best given everything at once.
+        cuts = max(1, round(D / PART)) if xp is np else 1
+        self._parts = []
+        for cut in range(cuts):
+            examples = slice(D * cut // cuts, D * (cut + 1) // cuts)
+            ranges, matrices, stop = [], [], 0
+            for index in indices:
+                of_examples = index[..., None, examples]
+                known = xp is np and of_examples.size
+                first, last = (int(of_examples.min()), int(of_examples.max())) if known else (0, rows - 1)
+                matrices.append(of_examples == xp.arange(first, last + 1)[:, None])
+                start, stop = stop, stop + last + 1 - first
+                ranges.append((slice(start, stop), slice(first, last + 1)))
+            self._parts.append((examples, ranges, xp.concatenate(matrices, axis=-2)))
+        self._typed: dict[Any, list[Array]] = {}
+
+    def add(self, rows: Array, *tables: Array, workspace: Array) -> None:
+        """Add the sums to the tables.
 
         Parameters
         ----------
         rows : array (..., D, N)
-        out : array (..., K, N), contiguous
-            Overwritten; what no example reads becomes zero.
-        workspace : array (..., D, N), optional
-            Where a CPU may lay the sorted rows.
+        *tables : array (..., K, N)
+            As many as there are indices.
+        workspace : array, contiguous
+            Of at least as many numbers as the tables together. Overwritten.
         """
-        xp = array_module(rows)
-        if xp is not np:
-            return xp.matmul(self._one_hot.astype(rows.dtype), rows, out=out)
-        width = rows.shape[-1]
-        rows, sums = rows.reshape(-1, width), out.reshape(-1, width)
-        order, slices = self._sorted
-        if order is not None:
-            workspace = np.empty_like(rows) if workspace is None else workspace.reshape(-1, width)
-            rows = np.take(rows, order, axis=0, out=workspace, mode="clip")
-        sums[...] = 0
-        for k, start, stop in slices:
-            np.add.reduce(rows[start:stop], axis=0, out=sums[k])
-        return out
+        if rows.dtype not in self._typed:
+            self._typed[rows.dtype] = [matrix.astype(rows.dtype) for *_, matrix in self._parts]
+        for (examples, ranges, _), matrix in zip(self._parts, self._typed[rows.dtype], strict=True):
+            shape = (*rows.shape[:-2], matrix.shape[-2], rows.shape[-1])
+            sums = workspace.reshape(-1)[:math.prod(shape)].reshape(shape)
+            array_module(rows).matmul(matrix, rows[..., examples, :], out=sums)
+            for (here, there), table in zip(ranges, tables, strict=True):
+                table[..., there, :] += sums[..., here, :]

@@ -8,6 +8,7 @@ import numpy as np
 
 from data.corruption import corrupt
 from data.operations import all_pairs
+from data.order import block_order
 from data.split import split_indices
 
 
@@ -33,6 +34,10 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, order: np.ndarray) -> Dataset:
+        """The examples of these numbers, in this order."""
+        return Dataset(self.inputs[order], self.labels[order], self.true_labels[order], self.corrupted[order])
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,11 @@ def modular_problem(p: int, operation: str = "add", alpha: float = 0.5, xi: floa
     Returns
     -------
     Problem
-        Both sets ordered by m, then n: rows of a batch that read the same row of U lie side by side.
+        Both sets in the order of `block_order`.
     """
     pairs, labels = all_pairs(p, operation)
     train, test = split_indices(len(pairs), alpha, seed, test_alpha)
     given, corrupted = corrupt(labels, train, xi, p, seed)
-    return Problem(
-        train=Dataset(pairs[train], given, labels[train], corrupted),
-        test=Dataset(pairs[test], labels[test], labels[test], np.zeros(len(test), dtype=bool)))
+    sets = (Dataset(pairs[train], given, labels[train], corrupted),
+            Dataset(pairs[test], labels[test], labels[test], np.zeros(len(test), dtype=bool)))
+    return Problem(*(data.take(block_order(data.inputs)) for data in sets))

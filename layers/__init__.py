@@ -12,6 +12,8 @@ from layers.chain import Chain, Residual
 from layers.cross_entropy import CrossEntropy
 from layers.dropout import Dropout
 from layers.embedding import PairEmbedding, PositionEmbedding, TokenEmbedding
+from layers.fused_transformer import FusedTransformer
+from layers.fused_two_layer import FusedTwoLayer
 from layers.gelu import GELU
 from layers.layernorm import LayerNorm
 from layers.linear import Linear

@@ -142,6 +142,8 @@ CASES = {case.name: case for case in (
     Case("MeanSquaredError", _MSE, lambda kind, R: kind(), _floats(P)),
     Case("CrossEntropy", _CE, lambda kind, R: kind(), _floats(P)),
     Case("TwoLayerNetwork/square", layers.TwoLayerNetwork, lambda kind, R: kind(P, WIDTH), _shared, loss=_MSE),
+    Case("FusedTwoLayer/shared", layers.FusedTwoLayer, lambda kind, R: kind(P, WIDTH), _shared, loss=_MSE),
+    Case("FusedTwoLayer/per-run", layers.FusedTwoLayer, lambda kind, R: kind(P, WIDTH), _integers, loss=_CE),
     Case("TwoLayerNetwork/relu", layers.TwoLayerNetwork, lambda kind, R: kind(P, WIDTH, "relu"), _integers, loss=_CE),
     Case("TwoLayerNetwork/gelu", layers.TwoLayerNetwork, lambda kind, R: kind(P, WIDTH, "gelu"), _integers, loss=_MSE),
     Case("TwoLayerNetwork/dropout", layers.TwoLayerNetwork, lambda kind, R: kind(P, WIDTH, dropout=_rates(R)),
@@ -153,6 +155,9 @@ CASES = {case.name: case for case in (
          lambda kind, R: kind(P, WIDTH, activation="gelu", dropout=_rates(R), batch_norm=True),
          _integers, training=True, loss=_MSE),
     Case("Transformer/plain", layers.Transformer, lambda kind, R: kind(P, 8, heads=4), _integers, loss=_CE),
+    Case("FusedTransformer/plain", layers.FusedTransformer, lambda kind, R: kind(P, 8, heads=4), _integers, loss=_CE),
+    Case("FusedTransformer/layer-norm", layers.FusedTransformer, lambda kind, R: kind(P, 8, heads=2, layer_norm=True),
+         _shared, loss=_MSE),
     Case("Transformer/layer-norm", layers.Transformer, lambda kind, R: kind(P, 8, heads=4, layer_norm=True),
          _shared, loss=_MSE),
 )}

@@ -18,14 +18,14 @@ from layers.one_per_row import at_labels
 class CrossEntropy:
     """L = mean over examples of -log softmax(z)[label]."""
 
-    def forward(self, logits, labels, cache, examples=None):
+    def forward(self, logits, labels, cache, examples=None, out=None):
         """The loss of some rows of a batch; parameters and result as in `MeanSquaredError.forward`."""
         xp = array_module(logits)
         cache.examples = examples or logits.shape[-2]
         cache.at = at_labels(logits, labels, cache)
-        P = cache.P = cache.empty("P", logits.shape, like=logits)
+        P = cache.P = cache.empty("P", logits.shape, like=logits) if out is None else out
         xp.subtract(logits, logits.max(axis=-1, keepdims=True), out=P)
-        z_y = P.reshape(-1, P.shape[-1])[cache.at].reshape(P.shape[:-1])
+        z_y = P.reshape(-1)[cache.at].reshape(P.shape[:-1])
         xp.exp(P, out=P)
         total = P.sum(axis=-1, keepdims=True)
         P /= total
@@ -34,6 +34,6 @@ class CrossEntropy:
     def backward(self, cache):
         """dL/dlogits, array (..., D, p); once for each forward pass, whose P it turns into the gradient."""
         dz = cache.P
-        dz.reshape(-1, dz.shape[-1])[cache.at] -= 1
+        dz.reshape(-1)[cache.at] -= 1
         dz /= cache.examples
         return dz

@@ -20,7 +20,7 @@ Since every example has every position, dL/dP_t is the sum of dL/dz_(d,t) over a
 
 from __future__ import annotations
 
-from backend import RowIndex, array_module
+from backend import RowIndex, RowSums, array_module
 from layers.base import EVALUATING, Layer, Parameter
 from layers.initial import Initial, normal
 
@@ -45,8 +45,9 @@ class PairEmbedding(Layer):
 
     def forward(self, pairs, cache, mode=EVALUATING):
         """pairs (D, 2) or (..., D, 2), integers -> h (..., D, N)."""
-        m = cache.m = cache.derived("m", pairs, lambda: RowIndex(pairs[..., 0], self.U))
-        n = cache.n = cache.derived("n", pairs, lambda: RowIndex(pairs[..., 1], self.V))
+        m = cache.derived("m", pairs, lambda: RowIndex(pairs[..., 0], self.U))
+        n = cache.derived("n", pairs, lambda: RowIndex(pairs[..., 1], self.V))
+        cache.pairs = pairs
         shape = (*m.shape, self.U.shape[-1])
         h = m.take(self.U, out=cache.empty("h", shape, like=self.U))
         h += n.take(self.V, out=cache.empty("V e_n", shape, like=self.V))
@@ -54,10 +55,9 @@ class PairEmbedding(Layer):
 
     def backward(self, dh, cache, grads):
         """dh (..., D, N) -> None; adds to grads.U and grads.V."""
-        for index, grad in ((cache.m, grads.U), (cache.n, grads.V)):
-            sums = cache.empty("sums", grad.shape, like=dh)
-            # The rows of V e_n are no longer needed: their memory takes the sorted rows.
-            grad += index.add_up(dh, out=sums, workspace=cache.empty("V e_n", dh.shape, like=dh))
+        pairs, (p, N) = cache.pairs, self.U.shape[-2:]
+        sums = cache.derived("sums", pairs, lambda: RowSums(pairs[..., 0], pairs[..., 1], rows=p))
+        sums.add(dh, grads.U, grads.V, workspace=cache.empty("sums", (*dh.shape[:-2], 2 * p, N), like=dh))
 
 
 class TokenEmbedding(Layer):
@@ -79,13 +79,15 @@ class TokenEmbedding(Layer):
 
     def forward(self, x, cache, mode=EVALUATING):
         """x (D, T) or (..., D, T), integers -> y (..., D T, d)."""
-        index = cache.index = cache.derived("index", x, lambda: RowIndex(x.reshape(*x.shape[:-2], -1), self.E))
+        cache.x = x
+        index = cache.derived("index", x, lambda: RowIndex(x.reshape(*x.shape[:-2], -1), self.E))
         return index.take(self.E, out=cache.empty("y", (*index.shape, self.E.shape[-1]), like=self.E))
 
     def backward(self, dy, cache, grads):
         """dy (..., D T, d) -> None; adds to grads.E."""
-        grads.E += cache.index.add_up(dy, out=cache.empty("sums", grads.E.shape, like=dy),
-                                      workspace=cache.empty("sorted", dy.shape, like=dy))
+        x, tokens = cache.x, self.E.shape[-2]
+        sums = cache.derived("sums", x, lambda: RowSums(x.reshape(*x.shape[:-2], -1), rows=tokens))
+        sums.add(dy, grads.E, workspace=cache.empty("sums", grads.E.shape, like=dy))
 
 
 class PositionEmbedding(Layer):

@@ -14,7 +14,7 @@ from layers.one_per_row import at_labels
 class MeanSquaredError:
     """L = mean over examples and outputs of (z - one-hot target)^2 (Doshi et al., section 2)."""
 
-    def forward(self, logits, labels, cache, examples=None):
+    def forward(self, logits, labels, cache, examples=None, out=None):
         """The loss of some rows of a batch.
 
         Parameters
@@ -25,6 +25,8 @@ class MeanSquaredError:
         examples : int, optional
             The size of the whole batch, of which these rows may be a chunk: the sum over rows is divided by it. By
             default D.
+        out : array (..., D, p), optional
+            Where `backward` is to leave the gradient. It may be `logits`, which are lost then.
 
         Returns
         -------
@@ -33,10 +35,12 @@ class MeanSquaredError:
         """
         xp = array_module(logits)
         cache.terms = (examples or logits.shape[-2]) * logits.shape[-1]
-        residual = cache.residual = cache.empty("residual", logits.shape, like=logits)
-        residual[...] = logits
-        residual.reshape(-1, logits.shape[-1])[at_labels(logits, labels, cache)] -= 1
-        return xp.einsum("...dq,...dq->...", residual, residual) / cache.terms
+        residual = cache.residual = cache.empty("residual", logits.shape, like=logits) if out is None else out
+        if residual is not logits:
+            residual[...] = logits
+        residual.reshape(-1)[at_labels(logits, labels, cache)] -= 1
+        each = residual.reshape(*residual.shape[:-2], 1, -1)  # one row for each run
+        return xp.matmul(each, each.mT)[..., 0, 0] / cache.terms
 
     def backward(self, cache):
         """dL/dlogits, array (..., D, p); once for each forward pass, whose residual it turns into the gradient."""

@@ -12,9 +12,10 @@ Many of them would train: the loss goes down all the same, only slower or to som
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
-from backend import array_module
+from backend import RowIndex, array_module
 from layers.attention import Attention
 from layers.batchnorm import BatchNorm
 from layers.chain import Chain, Residual
@@ -220,16 +221,16 @@ class PairEmbeddingSwapped(PairEmbedding):
     """The tables are swapped: U gets the rows that n chose, V those that m chose."""
 
     def backward(self, dh, cache, grads):
-        for index, grad in ((cache.n, grads.U), (cache.m, grads.V)):
-            grad += index.add_up(dh, out=cache.empty("sums", grad.shape, like=dh))
+        super().backward(dh, cache, SimpleNamespace(U=grads.V, V=grads.U))
 
 
 class PairEmbeddingOverwrites(PairEmbedding):
     """The gradient is set instead of added to: right for a first chunk of rows, which a second one then wipes out."""
 
     def backward(self, dh, cache, grads):
-        for index, grad in ((cache.m, grads.U), (cache.n, grads.V)):
-            grad[...] = index.add_up(dh, out=cache.empty("sums", grad.shape, like=dh))
+        grads.U[...] = 0
+        grads.V[...] = 0
+        super().backward(dh, cache, grads)
 
 
 class TokenEmbeddingLastWins(TokenEmbedding):
@@ -237,8 +238,9 @@ class TokenEmbeddingLastWins(TokenEmbedding):
 
     def backward(self, dy, cache, grads):
         width = dy.shape[-1]
+        index = RowIndex(cache.x.reshape(*cache.x.shape[:-2], -1), self.E)
         dE = array_module(dy).zeros_like(grads.E)
-        dE.reshape(-1, width)[cache.index.flat] += dy.reshape(-1, width)
+        dE.reshape(-1, width)[index.flat] += dy.reshape(-1, width)
         grads.E += dE
 
 

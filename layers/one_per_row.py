@@ -6,8 +6,8 @@ from backend import Array, array_module
 from layers.base import Cache
 
 
-def at_labels(logits: Array, labels: Array, cache: Cache) -> tuple[Array, Array]:
-    """The index of each row's labelled entry in logits.reshape(-1, p).
+def at_labels(logits: Array, labels: Array, cache: Cache) -> Array:
+    """The index of each row's labelled entry in logits.reshape(-1).
 
     Parameters
     ----------
@@ -19,11 +19,11 @@ def at_labels(logits: Array, labels: Array, cache: Cache) -> tuple[Array, Array]
 
     Returns
     -------
-    rows, columns : integer arrays (R D,)
+    index : integer array (R D,)
     """
-    xp, shape = array_module(logits), logits.shape[:-1]
+    xp, (*stack_and_rows, p) = array_module(logits), logits.shape
 
     def make():
-        columns = xp.broadcast_to(labels, shape).reshape(-1)
-        return xp.arange(len(columns)), columns
-    return cache.derived(f"at_labels {shape}", labels, make)
+        columns = xp.broadcast_to(labels, stack_and_rows).reshape(-1)
+        return xp.arange(len(columns)) * p + columns
+    return cache.derived(f"at_labels {logits.shape}", labels, make)

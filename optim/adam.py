@@ -54,9 +54,10 @@ class Adam(Optimizer):
         xp.multiply(g, g, out=work)
         work *= 1 - b2
         v += work
+        # Both corrections go into the rate: m^ / (sqrt(v^) + eps) = root / (1 - b1^t) m / (sqrt(v) + root eps).
+        root = math.sqrt(1 - b2 ** self.steps)
         xp.sqrt(v, out=work)
-        work /= math.sqrt(1 - b2 ** self.steps)
-        work += self.eps
+        work += root * self.eps
         xp.divide(m, work, out=work)
-        work *= self.factor(rate / (1 - b1 ** self.steps))
+        work *= self.factor(rate * root / (1 - b1 ** self.steps))
         w -= work

@@ -14,6 +14,9 @@ import numpy as np
 from backend import Array, to_host
 from layers.store import Store
 
+BLOCK = 36_000
+"""About how many parameters a CPU moves at a time: few enough to stay in the processor's cache."""
+
 
 class Optimizer:
     """Base of the optimisers.
@@ -44,7 +47,7 @@ class Optimizer:
         self.steps = 0
         for name in self.moments:
             setattr(self, name, store.like().flat)
-        self._work = store.like().flat
+        self._work = store.device.zeros((0,))
 
     def _per_run(self, value):
         if np.ndim(value) == 0:
@@ -60,21 +63,34 @@ class Optimizer:
         """
         return value if isinstance(value, float) else value.astype(self.store.flat.dtype)
 
-    def step(self, grads: Array, rate_factor: float = 1.0) -> None:
+    def step(self, grads: Array | Sequence[Array], rate_factor: float = 1.0) -> None:
         """Move the parameters once.
 
         Parameters
         ----------
-        grads : array (size,)
-            The flat gradients. Left as they are.
+        grads : array (size,), or sequence of them
+            The flat gradients, left as they are; or parts of them to be added up, which are set to zero for the next
+            step (now, while the processor has them at hand).
         rate_factor : float
             What the schedule makes of the learning rate at this step.
         """
         self.steps += 1
         rate = self.learning_rate * rate_factor
-        flats = [self.store.flat, grads, *(getattr(self, name) for name in self.moments), self._work]
-        for decayed, (w, g, *moments, work) in self.store.blocks(*flats):
+        parts = grads if isinstance(grads, Sequence) else [grads]
+        flats = [*parts, self.store.flat, *(getattr(self, name) for name in self.moments)]
+        # A GPU is best given everything at once.
+        numbers = BLOCK if self.store.device.name == "numpy" else None
+        for decayed, arrays in self.store.blocks(*flats, numbers=numbers):
+            (g, *others), (w, *moments) = arrays[:len(parts)], arrays[len(parts):]
+            for other in others:
+                g += other
+                other[...] = 0
+            if self._work.size < w.size:
+                self._work = self.store.device.zeros((w.size,))
+            work = self._work[:w.size].reshape(w.shape)
             self.update(w, g, *moments, work, rate=rate, decay=self.weight_decay if decayed and self.decays else None)
+            if parts is grads:
+                g[...] = 0
 
     def update(self, w: Array, g: Array, *moments_and_work: Array, rate, decay) -> None:
         """Apply the rule to one block.

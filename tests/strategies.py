@@ -20,6 +20,8 @@ from layers import (
     CrossEntropy,
     DeepMLP,
     Dropout,
+    FusedTransformer,
+    FusedTwoLayer,
     Gradients,
     LastToken,
     Layer,
@@ -83,6 +85,7 @@ LAYERS = {
 
 NETWORKS = {
     "TwoLayerNetwork": Kind(lambda c: TwoLayerNetwork(c.p, c.width), "pairs"),
+    "FusedTwoLayer": Kind(lambda c: FusedTwoLayer(c.p, c.width), "pairs"),
     "TwoLayerNetwork with dropout and BatchNorm": Kind(
         lambda c: TwoLayerNetwork(c.p, c.width, activation="gelu", dropout=c.rate, batch_norm=True), "pairs"),
     "TwoLayerNetwork with dropout": Kind(
@@ -93,6 +96,9 @@ NETWORKS = {
     "Transformer": Kind(lambda c: Transformer(c.p, c.width, HEADS), "pairs"),
     "Transformer with dropout and LayerNorm": Kind(
         lambda c: Transformer(c.p, c.width, HEADS, dropout=c.rate, layer_norm=True), "pairs"),
+    "Transformer with LayerNorm": Kind(lambda c: Transformer(c.p, c.width, HEADS, layer_norm=True), "pairs"),
+    "FusedTransformer": Kind(lambda c: FusedTransformer(c.p, c.width, HEADS), "pairs"),
+    "FusedTransformer with LayerNorm": Kind(lambda c: FusedTransformer(c.p, c.width, HEADS, layer_norm=True), "pairs"),
 }
 
 KINDS = LAYERS | NETWORKS

@@ -91,20 +91,28 @@ class Workers:
     """
 
     def __init__(self, threads: int):
-        self._pool = ThreadPoolExecutor(threads, initializer=_set_up_thread) if threads > 1 else None
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads - 1, initializer=_set_up_thread) if threads > 1 else None
         self._own = threading.local()
 
     def run(self, work: Callable[[Chunk], Any], chunks: Sequence[Chunk]) -> list[Any]:
-        """The results of work(chunk), in the order of the chunks."""
-        if self._pool is None or len(chunks) == 1:
-            return [self._with_memory(work, chunk) for chunk in chunks]
-        return list(self._pool.map(lambda chunk: self._with_memory(work, chunk), chunks))
+        """The results of work(chunk), in the order of the chunks; each thread does a share of neighbouring chunks."""
+        threads = min(self.threads, len(chunks))
+        cuts = [len(chunks) * thread // max(1, threads) for thread in range(threads + 1)]
+        shares = [chunks[start:stop] for start, stop in pairwise(cuts)]
+        # The calling thread takes a share as well: it is awake.
+        others = [self._pool.submit(self._do, work, share) for share in shares[1:]]
+        results = [self._do(work, share) for share in shares[:1]]
+        return [result for share in (*results, *(other.result() for other in others)) for result in share]
 
-    def _with_memory(self, work, chunk):
+    def _do(self, work, share):
         if not hasattr(self._own, "memory"):
             self._own.memory = {}
-        chunk.cache.work_in(self._own.memory)
-        return work(chunk)
+        results = []
+        for chunk in share:
+            chunk.cache.work_in(self._own.memory)
+            results.append(work(chunk))
+        return results
 
     def close(self) -> None:
         """Stop the threads."""

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from backend import Device
 from data import Problem, modular_problem
-from layers import CrossEntropy, DeepMLP, Layer, MeanSquaredError, Transformer, TwoLayerNetwork
+from layers import (
+    CrossEntropy,
+    DeepMLP,
+    FusedTransformer,
+    FusedTwoLayer,
+    Layer,
+    MeanSquaredError,
+    Transformer,
+    TwoLayerNetwork,
+)
 from optim import OPTIMIZERS, Optimizer
 from training.config import TrainingConfig
 
@@ -28,10 +39,14 @@ def make_network(configs: Sequence[TrainingConfig], device: Device) -> Layer:
     """
     first = configs[0]
     dropout = per_run([config.dropout for config in configs])
-    if first.model == "transformer":
+    if first.model == "transformer" and not np.any(dropout):
+        network = FusedTransformer(first.p, first.width, first.heads, first.layer_norm)
+    elif first.model == "transformer":
         network = Transformer(first.p, first.width, first.heads, dropout, first.layer_norm)
     elif first.model == "relu-mlp":
         network = DeepMLP(first.p, first.width, first.depth, first.activation, dropout, first.batch_norm)
+    elif first.activation == "square" and not np.any(dropout) and not first.batch_norm:
+        network = FusedTwoLayer(first.p, first.width)
     else:
         network = TwoLayerNetwork(first.p, first.width, first.activation, dropout, first.batch_norm)
     return network.build(device, per_run([config.seed for config in configs], always=True))

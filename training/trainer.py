@@ -128,19 +128,15 @@ class Trainer:
         """Make one step on the next batch."""
         if self.config.batch_size is not None:
             self._load_batch()
-        for grads in self.grads:
-            grads.flat[...] = 0
         self.workers.run(self._forward_backward, self.batch_chunks)
-        total = self.grads[0].flat
-        for grads in self.grads[1:]:
-            total += grads.flat
         self.step_count += 1
-        self.optimizer.step(total, self.schedule(self.step_count, self.config.steps, self.config.warmup))
+        self.optimizer.step([grads.flat for grads in self.grads],
+                            self.schedule(self.step_count, self.config.steps, self.config.warmup))
 
     def _forward_backward(self, chunk: Chunk) -> None:
         mode = Mode(training=True, seeds=chunk.seeds, step=self.step_count, first_example=chunk.rows.start)
         logits = chunk.network.forward(chunk.inputs, chunk.cache, mode)
-        self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=self.batch_size)
+        self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=self.batch_size, out=logits)
         chunk.network.backward(self.loss.backward(chunk.cache["loss"]), chunk.cache, chunk.grads)
 
     def _load_batch(self) -> None:
@@ -183,8 +179,8 @@ class Trainer:
         """Loss, correct answers, and correct answers on corrupted examples of every run, arrays (R,)."""
         def measure(chunk):
             logits = chunk.network.forward(chunk.inputs, chunk.cache, EVALUATING)
-            loss = self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=data.examples)
             hits = logits.argmax(axis=-1) == chunk.labels
+            loss = self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=data.examples, out=logits)
             return loss, hits.sum(axis=-1), (hits & chunk.corrupted).sum(axis=-1)
 
         totals = np.zeros((3, len(self.seeds)))

@@ -103,7 +103,7 @@ class Judge:
     def Residual(self, layer, at, x, training):
         return x + self.Chain(layer, at, x, training)
 
-    TwoLayerNetwork = DeepMLP = Transformer = Chain
+    TwoLayerNetwork = FusedTwoLayer = DeepMLP = Transformer = FusedTransformer = Chain
 
 
 def close(ours, theirs):

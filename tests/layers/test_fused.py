@@ -1,0 +1,44 @@
+"""A network in one piece is the network that it stands for."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from layers import Cache, Mode
+from tests.strategies import NETWORKS, Case, assert_close, both_passes, cases, training_or_not
+
+PAIRS = {name: name.replace("FusedTwoLayer", "TwoLayerNetwork").replace("FusedTransformer", "Transformer")
+         for name in NETWORKS if name.startswith("Fused")}
+every_pair = pytest.mark.parametrize(("fused", "plain"), PAIRS.items(), ids=PAIRS)
+
+
+@every_pair
+@training_or_not
+@given(case=cases())
+def test_both_passes_agree(fused, plain, training, case):
+    one, other = case.layer(fused), case.layer(plain)
+    assert_close(*(both_passes(layer, case.inputs(plain), case.normal, case.mode(training))
+                   for layer in (one, other)), 1e-11)
+
+
+@every_pair
+@given(case=cases())
+def test_parameters_and_their_initial_values_are_the_same(fused, plain, case):
+    one, other = case.fresh(fused).state(), case.fresh(plain).state()
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name])
+
+
+@every_pair
+@given(case=cases())
+def test_neurons_are_the_same(fused, plain, case):
+    for one, other in zip(case.layer(fused).neurons(), case.layer(plain).neurons(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_attention_to_very_different_scores_overflows_nowhere():
+    for sign in (1, -1):
+        network = Case().layer("FusedTransformer")
+        network.layers["attention"].layers["heads"].W_Q *= sign * 1e6
+        assert np.isfinite(network.forward(np.array([[0, 1], [2, 0]]), Cache(), Mode())).all()
