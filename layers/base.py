@@ -111,6 +111,12 @@ class Cache:
         """Take workspaces from this memory, which other caches use at other times (a thread has one for its work)."""
         self._root._memory = memory
 
+    def forget(self) -> None:
+        """Let go of what forward passes have left for backward passes; workspaces and derived values stay."""
+        for part in self.parts():
+            for name in [name for name in vars(part) if not name.startswith("_")]:
+                delattr(part, name)
+
     def derived(self, name: str, source: Array, make: Callable[[], Any]) -> Any:
         """A value made from the array `source`: made anew only when another array object is handed in."""
         kept = self._derived.get(name)

@@ -112,6 +112,7 @@ class Workers:
         for chunk in share:
             chunk.cache.work_in(self._own.memory)
             results.append(work(chunk))
+            chunk.cache.forget()
         return results
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
 import time
@@ -14,9 +15,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from backend import open_device
 from training.checkpoint import CheckpointError
 from training.config import ConfigError, TrainingConfig
 from training.history import History
+from training.memory import stack_sizes
 from training.run import SNAPSHOTS, Progress, Run, read_progress, write_config, write_progress
 from training.snapshots import Snapshots
 from training.trainer import Trainer
@@ -134,7 +137,7 @@ def resume(folder: Path, steps: int | None = None, progress: bool = False,
     return _train_and_save(training, start)
 
 
-def train_many(configs: Sequence[TrainingConfig], progress: bool = False) -> list[Run]:
+def train_many(configs: Sequence[TrainingConfig], progress: bool = False, memory: int | None = None) -> list[Run]:
     """Train many runs, those that share all shapes as one stack.
 
     Parameters
@@ -142,6 +145,8 @@ def train_many(configs: Sequence[TrainingConfig], progress: bool = False) -> lis
     configs : sequence of TrainingConfig
     progress : bool
         Whether to show a progress bar for each stack (only where the output is a terminal).
+    memory : int, optional
+        About how many bytes a stack may take: larger ones are divided. By default half of what is free.
 
     Returns
     -------
@@ -156,11 +161,13 @@ def train_many(configs: Sequence[TrainingConfig], progress: bool = False) -> lis
         stacks[dataclasses.replace(config, seed=0, xi=0.0, dropout=float(config.dropout > 0), learning_rate=1.0,
                                    weight_decay=0.0, continue_from=None)].append(number)
     runs: dict[int, Run] = {}
-    for numbers in stacks.values():
-        start = time.perf_counter()
-        training = _Training([configs[number] for number in numbers], progress)
-        training.trainer.start()
-        runs.update(zip(numbers, training.finish(start), strict=True))
+    for config, together in stacks.items():
+        left = iter(together)
+        for size in stack_sizes(len(together), config, open_device(config.backend, config.dtype), memory):
+            numbers, start = list(itertools.islice(left, size)), time.perf_counter()
+            training = _Training([configs[number] for number in numbers], progress)
+            training.trainer.start()
+            runs.update(zip(numbers, training.finish(start), strict=True))
     return [runs[number] for number in range(len(configs))]
 
 

@@ -1,0 +1,51 @@
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend import open_device
+from tests.training.settings import SETTINGS, small
+from training import Trainer, train, train_many
+from training.memory import bytes_per_run, free_memory, stack_sizes
+
+DEVICE = open_device("numpy", "float32")
+
+
+class TestStacks:
+    @given(runs=st.integers(1, 500), fit=st.floats(0.1, 600))
+    def test_hold_every_run_once_and_fit(self, runs, fit):
+        config = small()
+        sizes = stack_sizes(runs, config, DEVICE, int(fit * bytes_per_run(config, DEVICE)))
+        assert sum(sizes) == runs
+        assert 1 <= min(sizes) <= max(sizes) <= max(1, fit)
+        assert max(sizes) - min(sizes) <= 1
+
+    def test_are_one_where_memory_is_plenty(self):
+        assert stack_sizes(40, small(), DEVICE) == [40]
+
+    def test_that_are_divided_give_the_same_runs_in_the_same_order(self):
+        configs = [small(steps=4, seed=seed, xi=0.1 * seed) for seed in range(5)]
+        for run, config in zip(train_many(configs, memory=1), configs, strict=True):
+            assert run.config == config
+            assert run.history.rows == train(config).history.rows
+
+
+class TestTheEstimate:
+    @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+    def test_is_not_less_than_what_a_run_takes_and_not_far_more(self, setting):
+        def peak(runs):
+            # Wide enough that arrays matter and Python's own objects do not.
+            configs = [small(**{**setting, "width": 96}, p=23, seed=seed) for seed in range(runs)]
+            tracemalloc.start()
+            with Trainer(configs) as trainer:
+                trainer.step()
+                trainer.evaluate()
+                size = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return size, configs[0]
+        (few, config), (many, _) = peak(2), peak(6)
+        assert 0.4 < (many - few) / 4 / bytes_per_run(config, open_device("numpy", "float64")) < 1.1
+
+    def test_of_free_memory_is_that_of_a_machine(self):
+        assert 2 ** 20 < free_memory(DEVICE) < 2 ** 50

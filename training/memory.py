@@ -1,0 +1,75 @@
+"""How much memory a stack of runs takes, and how many runs fit.
+
+What counts is known from shapes: of each run its parameters, their gradients (a set for each chunk) and running
+averages, its data, and the one-hot matrices that sum gradients; on a GPU also its intermediate results, which on a CPU
+are those of one chunk at a time. The estimate is rough and rather too large.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+from backend import Device
+from training.chunks import row_slices
+from training.config import TrainingConfig
+from training.setup import make_network
+
+SHARE = 0.5
+"""How much of the free memory a stack may take, unless told otherwise."""
+
+PER_EXAMPLE = 5 * 8 + 100 * 4
+"""Bytes that each example takes besides: its pair, labels and indices, and its column of a one-hot matrix."""
+
+ALIVE = 6
+"""Intermediate results of the widest kind that a GPU holds at once."""
+
+
+def bytes_per_run(config: TrainingConfig, device: Device) -> int:
+    """About how many bytes each run of a stack takes.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Resolved.
+    device : Device
+    """
+    network, number = make_network([config], device), device.dtype.itemsize
+    rows = config.batch_size or config.train_examples
+    on_cpu = device.name == "numpy"
+    chunks = len(row_slices(rows, network.row_size)) if on_cpu and not network.couples_rows else 1
+    parameters = network.store.flat.size * number * (4 + chunks)
+    intermediate = 0 if on_cpu else ALIVE * max(rows, config.examples - rows) * network.row_size * number
+    return parameters + intermediate + PER_EXAMPLE * config.examples
+
+
+def free_memory(device: Device) -> int:
+    """Free bytes of the machine, or of the GPU."""
+    if device.name == "cupy":
+        return device.xp.cuda.runtime.memGetInfo()[0]
+    if "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 4 * 2 ** 30  # where the system does not say
+
+
+def stack_sizes(runs: int, config: TrainingConfig, device: Device, memory: int | None = None) -> list[int]:
+    """Into stacks of which sizes to divide runs, so that each fits.
+
+    Parameters
+    ----------
+    runs : int
+    config : TrainingConfig
+        Of any of them, resolved.
+    device : Device
+    memory : int, optional
+        Bytes that a stack may take; by default half of what is free.
+
+    Returns
+    -------
+    sizes : list of int
+        Equal up to one; at least one run each.
+    """
+    memory = SHARE * free_memory(device) if memory is None else memory
+    fit = max(1, int(memory // bytes_per_run(config, device)))
+    stacks = math.ceil(runs / fit)
+    return [runs * (stack + 1) // stacks - runs * stack // stacks for stack in range(stacks)]
