@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.contenders import Contender, Task
 
-class PlainNumPy:
+
+class PlainNumPy(Contender):
     """Eq. 1 of Doshi et al. with MSE and AdamW, full batch.
 
     Parameters
     ----------
-    weights : dict of str to float array
-        U (p, N), V (p, N) and W (N, p).
-    pairs : integer array (D, 2)
-    labels : integer array (D,)
-    learning_rate, weight_decay : float
+    task : Task
     """
 
-    def __init__(self, weights, pairs, labels, learning_rate, weight_decay):
-        self.weights = {name: weights[name].copy() for name in "UVW"}
+    name = "plain NumPy"
+
+    def __init__(self, task: Task):
+        self.weights = {name: task.weights[name].copy() for name in "UVW"}
         self.moments = {name: (np.zeros_like(w), np.zeros_like(w)) for name, w in self.weights.items()}
-        identity = np.eye(len(weights["U"]), dtype=weights["U"].dtype)
-        self.m, self.n, self.targets = identity[pairs[:, 0]], identity[pairs[:, 1]], identity[labels]
-        self.pairs, self.learning_rate, self.weight_decay, self.steps = pairs, learning_rate, weight_decay, 0
+        identity, data = np.eye(task.config.p, dtype=np.float32), task.problem.train
+        self.m, self.n, self.targets = identity[data.inputs[:, 0]], identity[data.inputs[:, 1]], identity[data.labels]
+        self.pairs, self.steps = data.inputs, 0
+        self.learning_rate, self.weight_decay = task.config.learning_rate, task.config.weight_decay
 
     def logits(self):
         """The hidden layer before and after the square, and the logits."""

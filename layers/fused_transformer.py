@@ -70,6 +70,10 @@ class FusedTransformer(Transformer):
         heads = self.layers["attention"].layers["heads"].heads
         return rows.reshape(*rows.shape[:-1], heads, -1)
 
+    def _dot(self, x, y):
+        """The products of two (..., D, d) for each head: (..., D, H, 1)."""
+        return array_module(x).einsum("...hj,...hj->...h", self._by_head(x), self._by_head(y))[..., None]
+
     def _attend(self, pairs, cache, mode):
         """pairs (..., D, 2) -> x (..., D, d), the last token after attention."""
         E, P, block = self.layers["tokens"].E, self.layers["positions"].P, self.layers["attention"]
@@ -88,12 +92,13 @@ class FusedTransformer(Transformer):
         of_m -= of_n[..., d:3 * d]
         v, k = of_m[..., :d], of_m[..., d:]  # v_1 - v_2 and k_1 - k_2
         x_2, v_2, q = of_n[..., :d], of_n[..., d:2 * d], of_n[..., 3 * d:]
-        scores = self._by_head(q * k).sum(axis=-1, keepdims=True)
+        scores = self._dot(q, k)
         A = (1 + xp.tanh(heads.s / 2 * scores)) / 2  # the sigmoid, without an exponential that could overflow
-        o = (self._by_head(v) * A).reshape(v.shape)
+        o = cache.empty("o", v.shape, like=E)
+        xp.multiply(self._by_head(v), A, out=self._by_head(o))
         o += v_2
         cache.pairs, cache.A, cache.v, cache.k, cache.q, cache.o = pairs, A, v, k, q, o
-        x = o @ heads.W_O
+        x = xp.matmul(o, heads.W_O, out=cache.empty("x", o.shape, like=E))
         x += x_2
         return x
 
@@ -105,17 +110,17 @@ class FusedTransformer(Transformer):
         xp, d, p = array_module(dx), dx.shape[-1], N.shape[-2] // 2
 
         to.W_O += cache.o.mT @ dx
-        do = self._by_head(dx @ heads.W_O.mT)
-        delta = heads.s * A * (1 - A) * (do * self._by_head(v)).sum(axis=-1, keepdims=True)
+        do = xp.matmul(dx, heads.W_O.mT, out=cache.empty("do", dx.shape, like=dx))
+        delta = heads.s * A * (1 - A) * self._dot(do, v)
         of_m = cache.empty("of m, back", (*dx.shape[:-1], 2 * d), like=dx)
         of_n = cache.empty("of n, back", (*dx.shape[:-1], 4 * d), like=dx)
         dv_1, dk_1 = of_m[..., :d], of_m[..., d:]
-        self._by_head(dv_1)[...] = A * do
-        self._by_head(dk_1)[...] = delta * self._by_head(q)
+        xp.multiply(A, self._by_head(do), out=self._by_head(dv_1))
+        xp.multiply(delta, self._by_head(q), out=self._by_head(dk_1))
         of_n[..., :d] = dx
-        xp.subtract(do.reshape(dx.shape), dv_1, out=of_n[..., d:2 * d])
+        xp.subtract(do, dv_1, out=of_n[..., d:2 * d])
         xp.negative(dk_1, out=of_n[..., 2 * d:3 * d])
-        self._by_head(of_n[..., 3 * d:])[...] = delta * self._by_head(k)
+        xp.multiply(delta, self._by_head(k), out=self._by_head(of_n[..., 3 * d:]))
 
         stack = dx.shape[:-2]
         first, last = (xp.zeros((*stack, p, parts * d), dtype=dx.dtype) for parts in (2, 4))

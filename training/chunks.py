@@ -25,11 +25,14 @@ from training.denormals import flush_denormals
 CHUNK = 600_000
 """About how many numbers the widest intermediate result of a chunk holds (2.4 MB in float32); found fast on CPUs."""
 
+SMALL = CHUNK // 4
+"""What little work is cut into, so that there is some for four threads."""
+
 
 def row_slices(rows: int, row_size: int) -> list[slice]:
-    """Cut rows into chunks of about `CHUNK` numbers each: one, or an even number of them, so that threads share fairly.
+    """Cut rows into chunks of about `CHUNK` numbers each, or up to four smaller ones.
 
-    No rows make no chunk.
+    It is one chunk or an even number of them, so that threads share fairly. No rows make no chunk.
 
     Parameters
     ----------
@@ -38,7 +41,8 @@ def row_slices(rows: int, row_size: int) -> list[slice]:
     row_size : int
         Numbers per example in the network's widest intermediate result.
     """
-    chunks = round(rows * row_size / CHUNK)
+    numbers = rows * row_size
+    chunks = max(round(numbers / CHUNK), min(4, round(numbers / SMALL)))
     chunks = max(1, min(rows, chunks + chunks % 2 if chunks > 1 else 1))
     bounds = [rows * number // chunks for number in range(chunks + 1)]
     return [slice(start, stop) for start, stop in pairwise(bounds) if start < stop]

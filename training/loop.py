@@ -161,8 +161,8 @@ def train_many(configs: Sequence[TrainingConfig], progress: bool = False, memory
         stacks[dataclasses.replace(config, seed=0, xi=0.0, dropout=float(config.dropout > 0), learning_rate=1.0,
                                    weight_decay=0.0, continue_from=None)].append(number)
     runs: dict[int, Run] = {}
-    for config, together in stacks.items():
-        left = iter(together)
+    for together in stacks.values():
+        left, config = iter(together), configs[together[0]]
         for size in stack_sizes(len(together), config, open_device(config.backend, config.dtype), memory):
             numbers, start = list(itertools.islice(left, size)), time.perf_counter()
             training = _Training([configs[number] for number in numbers], progress)

@@ -300,3 +300,12 @@ def test_a_layer_can_be_evaluated_in_the_middle_of_a_step():
     layer.forward(7 * x, Cache())
     dx = layer.backward(dy, cache, grads)
     np.testing.assert_array_equal(dx, both_passes(layer, x, np.ones, Mode(training=True)).dx)
+
+
+@every_kind
+@given(case=cases())
+def test_a_cache_that_has_forgotten_holds_no_results(kind, case):
+    layer, cache = case.layer(kind), Cache()
+    layer.forward(case.inputs(kind), cache, case.mode(training=True))
+    cache.forget()
+    assert not [name for part in cache.parts() for name in vars(part) if not name.startswith("_")]

@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from backend import open_device
 from data import modular_problem
+from layers import Cache
 from tests.training.settings import SETTINGS, Outcome, assert_close, assert_same, outcomes, small
 from training import History, Trainer, chunks, read_checkpoint, train, train_many
 from training.loop import DivergenceError
@@ -157,7 +158,8 @@ class TestAStep:
         ({"width": 64}, ["dropout"]),
         ({"model": "transformer", "heads": 2}, ["mlp", "dropout"]),
     ], ids=["mlp", "transformer"])
-    def test_silences_other_units_for_every_row_and_at_every_step(self, setting, path):
+    def test_silences_other_units_for_every_row_and_at_every_step(self, setting, path, monkeypatch):
+        monkeypatch.setattr(Cache, "forget", lambda cache: None)  # to look at the masks afterwards
         rows_of_an_example = 2 if "model" in setting else 1
         rows = []
         with Trainer([small(dropout=0.5, **setting)]) as trainer:
