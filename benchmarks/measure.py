@@ -45,7 +45,7 @@ def check_losses(contenders: Sequence[Contender]) -> dict[str, float]:
             losses[contender.name] = loss
     (name, first), *others = losses.items()
     for other, loss in others:
-        if abs(loss - first) > SAME_LOSS * abs(first):
+        if not abs(loss - first) <= SAME_LOSS * abs(first):  # nor if it is no number
             raise DifferentLoss(f"after {COMPARED} steps the loss of {other} is {loss:.7g}, that of {name} {first:.7g}")
     return losses
 

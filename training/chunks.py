@@ -25,6 +25,9 @@ from training.denormals import flush_denormals
 CHUNK = 600_000
 """About how many numbers the widest intermediate result of a chunk holds (2.4 MB in float32); found fast on CPUs."""
 
+ROWS = 550
+"""About how many rows a chunk has at least, unless there is little work: more chunks have more gradients to add up."""
+
 SMALL = CHUNK // 4
 """What little work is cut into, so that there is some for four threads."""
 
@@ -42,7 +45,7 @@ def row_slices(rows: int, row_size: int) -> list[slice]:
         Numbers per example in the network's widest intermediate result.
     """
     numbers = rows * row_size
-    chunks = max(round(numbers / CHUNK), min(4, round(numbers / SMALL)))
+    chunks = max(min(round(numbers / CHUNK), rows // ROWS), min(4, round(numbers / SMALL)))
     chunks = max(1, min(rows, chunks + chunks % 2 if chunks > 1 else 1))
     bounds = [rows * number // chunks for number in range(chunks + 1)]
     return [slice(start, stop) for start, stop in pairwise(bounds) if start < stop]

@@ -21,6 +21,7 @@ DIFFERENCES = [{}, {"seed": 1}, {"seed": 2, "xi": 0.0}, {"learning_rate": 0.02},
 def many_chunks(monkeypatch):
     """Batches of a hundred rows then are cut into a dozen chunks."""
     monkeypatch.setattr(chunks, "CHUNK", 100)
+    monkeypatch.setattr(chunks, "ROWS", 1)
 
 
 def stack_of(setting):
