@@ -8,7 +8,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import sections
 from benchmarks.measure import DifferentLoss
-from benchmarks.report import report
+from benchmarks.report import report, times
 
 ENTRY = {"median": 2.0, "lowest": 1.5, "highest": 3.0}
 RESULTS = {
@@ -78,3 +78,8 @@ def test_peak_memory_is_that_of_the_command_alone():
                     for size in (1, 200))
     assert small < 60
     assert 190 < large - small < 215
+
+
+def test_the_readmes_table_is_that_of_the_stored_results():
+    results = json.loads((sections.ROOT / "docs/benchmarks/cpu.json").read_text())
+    assert times(results["sections"]["step"]["milliseconds"]) in (sections.ROOT / "README.md").read_text()
