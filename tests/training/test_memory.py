@@ -34,18 +34,18 @@ class TestStacks:
 class TestTheEstimate:
     @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
     def test_is_not_less_than_what_a_run_takes_and_not_far_more(self, setting):
-        def peak(runs):
+        def taken(runs):
             # Wide enough that arrays matter and Python's own objects do not.
             configs = [small(**{**setting, "width": 96}, p=23, seed=seed) for seed in range(runs)]
             tracemalloc.start()
             with Trainer(configs) as trainer:
                 trainer.step()
                 trainer.evaluate()
-                size = tracemalloc.get_traced_memory()[1]
+                size = tracemalloc.get_traced_memory()[0]
             tracemalloc.stop()
             return size, configs[0]
-        (few, config), (many, _) = peak(2), peak(6)
-        assert 0.4 < (many - few) / 4 / bytes_per_run(config, open_device("numpy", "float64")) < 1.1
+        (few, config), (many, _) = taken(2), taken(6)
+        assert 0.4 < (many - few) / 4 / bytes_per_run(config, open_device("numpy", "float64")) < 1
 
     def test_of_free_memory_is_that_of_a_machine(self):
         assert 2 ** 20 < free_memory(DEVICE) < 2 ** 50
