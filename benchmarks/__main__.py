@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backend import available_cores
+from backend import BackendError, available_cores
 from benchmarks.chart import draw
 from benchmarks.measure import DifferentLoss
 from benchmarks.report import report
@@ -50,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sections that were asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=DESCRIPTION,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=list(SECTIONS), metavar="SECTION",
-                        help=f"of {', '.join(SECTIONS)} (default: all)")
+    parser.add_argument("--only", choices=SECTIONS, nargs="+", metavar="SECTION",
+                        default=[name for name in SECTIONS if name != "gpu"],
+                        help=f"of {', '.join(SECTIONS)} (default: all but gpu, which needs one)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default %(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="steps in a turn (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks.json"),
@@ -71,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name} ...", file=sys.stderr)
             try:
                 results["sections"][name] = SECTIONS[name](options.rounds, options.steps)
+            except BackendError as error:
+                print(f"python -m benchmarks: error: {error}", file=sys.stderr)
+                return 2
             except DifferentLoss as error:
                 print(f"python -m benchmarks: error: no comparison of {name}: {error}", file=sys.stderr)
                 return 1

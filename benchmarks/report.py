@@ -20,6 +20,14 @@ def times(entries: dict[str, dict[str, float]], unit: str = "ms", relative: bool
     return table(["", unit, "range", *(["first / this"] if relative else [])], rows)
 
 
+def panels(section: dict[str, Any]) -> str:
+    """The wall time of the phase diagrams."""
+    measured = section["measured"]
+    how = "all trained" if measured == "all" else "extrapolated from " + ", ".join(
+        f"{value:.3g} ms a step at alpha {alpha}" for alpha, value in measured.items())
+    return f"{section['runs']} runs of {section['steps']} steps: {section['seconds'] / 3600:.2f} hours ({how})"
+
+
 def report(results: dict[str, Any]) -> str:
     """All sections."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version)
@@ -38,6 +46,11 @@ def report(results: dict[str, Any]) -> str:
                     parts.append(table(list(entries), [[f"{value:.2f}" for value in entries.values()]]))
                 else:
                     parts.append(times(entries, "ms a run", relative=axis in ("threads", "runs")))
+        elif name == "diagram":
+            parts.append(panels(section))
+        elif name == "gpu":
+            parts += [section["device"], times(section["step"]["milliseconds"]),
+                      "runs:", times(section["runs"], "ms a run"), panels(section["diagram"])]
         else:
             parts += [times(section["seconds"], "s", relative=False),
                       table(["peak memory", "MB"], [[key, f"{value:.0f}"]

@@ -8,14 +8,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from backend import available_cores
+from backend import available_cores, open_device
 from benchmarks.contenders import Contender, Floor, Ours, Task
+from benchmarks.diagram import diagram
 from benchmarks.measure import check_losses, interleaved, summary
 from benchmarks.plain_numpy import PlainNumPy
 from training import TrainingConfig
@@ -104,9 +106,11 @@ def grown(values: Sequence[int], make: Callable[[int], list[TrainingConfig]], ro
         times = []
         with Trainer([config.resolved() for config in configs]) as trainer:
             trainer.step()
+            trainer.device.synchronize()
             for _ in range(max(3, rounds * steps // (2 * len(configs)))):
                 start = time.perf_counter()
                 trainer.step()
+                trainer.device.synchronize()
                 times.append(1000 * (time.perf_counter() - start) / len(configs))
         low, middle, high = np.percentile(times, [5, 50, 95])
         result[str(value)] = {"median": float(middle), "lowest": float(low), "highest": float(high)}
@@ -132,6 +136,25 @@ def start(rounds: int, steps: int) -> dict[str, Any]:
     return {"seconds": {name: summary(values) for name, values in times.items()}, "peak megabytes": memory}
 
 
+def phase_diagram(rounds: int, steps: int) -> dict[str, Any]:
+    """The phase diagrams of fig. 3 on a CPU: a part, and the extrapolation."""
+    return diagram("numpy", 3 * steps)
+
+
+def gpu(rounds: int, steps: int) -> dict[str, Any]:
+    """On a GPU: a step beside PyTorch's, runs in a stack, and the whole phase diagrams."""
+    task = Task.of()
+    there = replace(task, config=replace(task.config, backend="cupy"))
+    result = {"device": open_device("cupy").description}
+    result["step"] = compared([Ours(there), *peers(task, [
+        ("torch", "ReferenceLayout", {"device": "cuda"}), ("torch", "Embedded", {"device": "cuda"}),
+        ("torch", "Embedded", {"device": "cuda", "compiled": True})])], rounds, steps)
+    result["runs"] = grown((1, 4, 16, 64, 256), lambda value: [TrainingConfig(seed=seed, backend="cupy")
+                                                               for seed in range(value)], rounds, steps)
+    result["diagram"] = diagram("cupy", steps)
+    return result
+
+
 WATCHER = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); " \
           "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
 
@@ -144,4 +167,5 @@ def peak_memory(arguments: Sequence[str]) -> float:
 
 
 SECTIONS: dict[str, Callable[[int, int], dict[str, Any]]] = {
-    "step": step, "transformer": transformer, "variants": variants, "scaling": scaling, "start": start}
+    "step": step, "transformer": transformer, "variants": variants, "scaling": scaling, "start": start,
+    "diagram": phase_diagram, "gpu": gpu}

@@ -113,7 +113,9 @@ class StrictCuPy:
     cuda = SimpleNamespace(
         Device=lambda: SimpleNamespace(id=0),
         get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
-        runtime=SimpleNamespace(CUDARuntimeError=RuntimeError, getDeviceProperties=lambda number: {"name": b"strict"}))
+        runtime=SimpleNamespace(CUDARuntimeError=RuntimeError, getDeviceProperties=lambda number: {"name": b"strict"},
+                                memGetInfo=lambda: (2 ** 30, 2 ** 31)))
+    get_default_memory_pool = staticmethod(lambda: SimpleNamespace(free_bytes=lambda: 2 ** 20))
 
     def __init__(self):
         real_cupy()  # is remembered, and has to be found before this module takes its place

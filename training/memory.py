@@ -46,7 +46,8 @@ def bytes_per_run(config: TrainingConfig, device: Device) -> int:
 def free_memory(device: Device) -> int:
     """Free bytes of the machine, or of the GPU."""
     if device.name == "cupy":
-        return device.xp.cuda.runtime.memGetInfo()[0]
+        kept = device.xp.get_default_memory_pool().free_bytes()  # by CuPy, for arrays to come
+        return device.xp.cuda.runtime.memGetInfo()[0] + kept
     if "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return 4 * 2 ** 30  # where the system does not say

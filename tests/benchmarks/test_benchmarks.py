@@ -2,13 +2,17 @@
 
 import json
 import sys
+from functools import partial
 
 import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import sections
+from benchmarks.contenders import Task
+from benchmarks.diagram import ALPHAS, DECAYS, XIS, diagram
 from benchmarks.measure import DifferentLoss
 from benchmarks.report import report, times
+from training import TrainingConfig
 
 ENTRY = {"median": 2.0, "lowest": 1.5, "highest": 3.0}
 RESULTS = {
@@ -18,6 +22,10 @@ RESULTS = {
                  "losses": {}},
         "variants": {"dropout": {"milliseconds": {"square": ENTRY}}},
         "scaling": {"width": {"125": ENTRY, "250": {**ENTRY, "median": 8.0}}, "width exponents": {"125 to 250": 2.0}},
+        "diagram": {"runs": 1292, "steps": 2000, "seconds": 7200.0, "measured": {"0.1": 1.25, "0.9": 9.0}},
+        "gpu": {"device": "a GPU", "step": {"milliseconds": {"this program": ENTRY}, "losses": {}},
+                "runs": {"64": ENTRY},
+                "diagram": {"runs": 1292, "steps": 2000, "seconds": 360.0, "measured": "all"}},
         "start": {"seconds": {"importing NumPy": ENTRY}, "peak megabytes": {"500 steps": 123.4}}}}
 
 
@@ -64,7 +72,9 @@ def test_the_report_has_every_section():
     text = report(RESULTS)
     assert text.startswith("a processor, 2 cores; python 3.11, numpy 2.4\n")
     for line in ("## step", "| this program | 2 | 1.5 to 3 | 1.00 |", "| 125 to 250 |", "| 2.00 |",
-                 "| 500 steps | 123 |", "| importing NumPy | 2 | 1.5 to 3 |"):
+                 "| 500 steps | 123 |", "| importing NumPy | 2 | 1.5 to 3 |", "| 64 | 2 | 1.5 to 3 | 1.00 |",
+                 "1292 runs of 2000 steps: 2.00 hours (extrapolated from 1.25 ms a step at alpha 0.1, 9 ms a step at "
+                 "alpha 0.9)", "1292 runs of 2000 steps: 0.10 hours (all trained)"):
         assert line in text.splitlines()
 
 
@@ -83,3 +93,47 @@ def test_peak_memory_is_that_of_the_command_alone():
 def test_the_readmes_table_is_that_of_the_stored_results():
     results = json.loads((sections.ROOT / "docs/benchmarks/cpu.json").read_text())
     assert times(results["sections"]["step"]["milliseconds"]) in (sections.ROOT / "README.md").read_text()
+
+
+def test_the_phase_diagrams_are_the_papers():
+    assert (len(ALPHAS), len(XIS), len(DECAYS)) == (17, 19, 4)
+    assert (ALPHAS[0], ALPHAS[-1], XIS[0], XIS[-1], XIS[1]) == (0.1, 0.9, 0.0, 0.9, 0.05)
+
+
+def test_a_cpu_extrapolates_the_phase_diagrams():
+    section = diagram("numpy", steps=1)
+    alone = section["measured"]
+    assert 0 < alone["0.1"] < alone["0.9"]
+    # Between the three that are measured, a straight line: the mean over alpha lies between its ends.
+    assert alone["0.1"] < section["seconds"] * 1000 / 2000 / section["runs"] < alone["0.9"]
+
+
+def test_the_gpu_section_trains_there(strict_cupy, monkeypatch):
+    monkeypatch.setattr(sections, "peers", lambda task, kinds: [])
+    monkeypatch.setattr(sections, "Task", SmallTask)
+    monkeypatch.setattr(sections, "grown", lambda values, make, rounds, steps: {
+        str(value): make(value)[0].backend for value in values})
+    monkeypatch.setattr("benchmarks.diagram.STEPS", 1)
+    monkeypatch.setattr("benchmarks.diagram.ALPHAS", (0.5,))
+    monkeypatch.setattr("benchmarks.diagram.XIS", (0.0, 0.3))
+    monkeypatch.setattr("benchmarks.diagram.TrainingConfig", partial(TrainingConfig, p=5, width=8))
+    result = sections.gpu(rounds=1, steps=1)
+    assert list(result["step"]["losses"]) == ["this program"]
+    assert set(result["runs"].values()) == {"cupy"}
+    assert (result["diagram"]["runs"], result["diagram"]["measured"]) == (8, "all")
+
+
+def test_without_a_gpu_its_section_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sections, "Task", SmallTask)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert command.main(["--only", "gpu", "--out", str(tmp_path / "b.json")]) == 2
+    assert "backend cupy needs CuPy" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+class SmallTask(Task):
+    """A task of small networks."""
+
+    @classmethod
+    def of(cls, **settings):
+        return super().of(p=5, width=8, **settings)
