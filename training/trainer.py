@@ -70,6 +70,7 @@ class Trainer:
         problems = [make_problem(config) for config in configs]
         self.train_set = RunsData.of([problem.train for problem in problems], self.device)
         self.test_set = RunsData.of([problem.test for problem in problems], self.device)
+        self.corrupted = [int(problem.train.corrupted.sum()) for problem in problems]
         self.network = make_network(configs, self.device)
         self.loss = make_loss(config)
         self.optimizer = make_optimizer(configs, self.network)
@@ -158,42 +159,46 @@ class Trainer:
 
     def evaluate(self) -> list[dict[str, float | None]]:
         """Measure every run as it now is, in evaluation mode: one row of a `History` for each."""
-        train_loss, train_hits, corrupted_hits = self._measure(self.train_chunks, self.train_set)
-        test_loss, test_hits, _ = self._measure(self.test_chunks, self.test_set)
-        corrupted = to_host(self.train_set.corrupted).sum(axis=-1)
-        D, T = self.train_set.examples, self.test_set.examples
-        ipr = np.broadcast_to(to_host(mean_ipr(*self.network.neurons())), len(self.seeds))
+        xp, D, T = self.device.xp, self.train_set.examples, self.test_set.examples
+        train, test = (self._measure(chunks, data) for chunks, data in (
+            (self.train_chunks, self.train_set), (self.test_chunks, self.test_set)))
+        ipr = xp.broadcast_to(mean_ipr(*self.network.neurons()), len(self.seeds))
+        # From a GPU all of it is fetched at once.
+        measured = to_host(xp.concatenate([train, test[:2], xp.stack([ipr, self.weight_norms()])]))
         return [{
             "step": self.step_count,
-            "train_loss": float(train_loss[r]),
-            "test_loss": float(test_loss[r]) if T else None,
-            "train_accuracy": float(train_hits[r] / D),
-            "test_accuracy": _ratio(test_hits[r], T),
-            "corrupted_accuracy": _ratio(corrupted_hits[r], corrupted[r]),
-            "uncorrupted_accuracy": _ratio(train_hits[r] - corrupted_hits[r], D - corrupted[r]),
-            "mean_ipr": float(ipr[r]),
+            "train_loss": float(train_loss),
+            "test_loss": float(test_loss) if T else None,
+            "train_accuracy": float(train_hits / D),
+            "test_accuracy": _ratio(test_hits, T),
+            "corrupted_accuracy": _ratio(corrupted_hits, corrupted),
+            "uncorrupted_accuracy": _ratio(train_hits - corrupted_hits, D - corrupted),
+            "mean_ipr": float(ipr),
             "weight_norm": float(norm),
-        } for r, norm in enumerate(self.weight_norms())]
+        } for corrupted, (train_loss, train_hits, corrupted_hits, test_loss, test_hits, ipr, norm)
+            in zip(self.corrupted, measured.T, strict=True)]
 
     def _measure(self, chunks, data):
-        """Loss, correct answers, and correct answers on corrupted examples of every run, arrays (R,)."""
+        """Loss, correct answers, and correct answers on corrupted examples of every run, array (3, R)."""
+        xp = self.device.xp
+
         def measure(chunk):
             logits = chunk.network.forward(chunk.inputs, chunk.cache, EVALUATING)
             hits = logits.argmax(axis=-1) == chunk.labels
             loss = self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=data.examples, out=logits)
-            return loss, hits.sum(axis=-1), (hits & chunk.corrupted).sum(axis=-1)
+            return xp.stack([loss, hits.sum(axis=-1), (hits & chunk.corrupted).sum(axis=-1)])
 
-        totals = np.zeros((3, len(self.seeds)))
+        totals = xp.zeros((3, len(self.seeds)))
         for chunk, values in zip(chunks, self.workers.run(measure, chunks), strict=True):
-            for total, value in zip(totals, values, strict=True):
-                total[chunk.runs] += to_host(value)
+            totals[:, chunk.runs] += values
         return totals
 
-    def weight_norms(self) -> np.ndarray:
-        """The Euclidean norm of all parameters of each run, array (R,)."""
+    def weight_norms(self) -> Array:
+        """The Euclidean norm of all parameters of each run, float64 array (R,) on the device."""
         weights = self.network.store.named(self.network.store.flat).values()
         runs = len(self.seeds)
-        return np.sqrt(sum(np.square(to_host(w).reshape(runs, -1).astype(float)).sum(axis=-1) for w in weights))
+        squares = [self.device.xp.square(w.reshape(runs, -1).astype(float)).sum(axis=-1) for w in weights]
+        return self.device.xp.sqrt(sum(squares))
 
     # ---- state ----
 

@@ -93,6 +93,13 @@ class TestAStack:
             trainer.step()
             assert strict_cupy.ndarray.host_reads == before
 
+    def test_on_a_device_is_measured_in_one_reading(self, strict_cupy):
+        with Trainer(stack_of(SETTINGS["dropout"]), open_device("cupy", "float32")) as trainer:
+            trainer.evaluate()  # the first makes indices
+            before = strict_cupy.ndarray.host_reads
+            trainer.evaluate()
+            assert strict_cupy.ndarray.host_reads == before + 1
+
     def test_of_many_runs_comes_back_in_the_order_of_its_settings(self):
         # Three shapes, interleaved: they train as three stacks.
         configs = [small(steps=4, seed=seed, **shape) for seed in range(2)
