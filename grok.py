@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from backend import BackendError, open_device
-from options import option_name, parser
+from options import option_name, parser, with_values
 from storage import write_json
 from training import (
     CheckpointError,
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     started = STARTED if arguments is None else time.perf_counter()
     command = parser(__version__)
-    given = vars(command.parse_args(arguments))
+    given = vars(command.parse_args(with_values(sys.argv[1:] if arguments is None else arguments)))
     settings = dict(given)
     options = argparse.Namespace(**{name: settings.pop(name, default) for name, default in COMMAND_OPTIONS.items()})
 

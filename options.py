@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from backend import BACKENDS, DTYPES
@@ -52,6 +53,28 @@ OPTION_NAMES = {"learning_rate": "--lr", "test_alpha": "--test-set"}
 def option_name(field: str) -> str:
     """What the option of a setting is called."""
     return OPTION_NAMES.get(field, "--" + field.replace("_", "-"))
+
+
+def with_values(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with negative numbers joined to the option before them: --lr -inf becomes --lr=-inf.
+
+    argparse knows -1 for a number, but takes -inf and -1e-3 for options, and would say that --lr lacks its value.
+    """
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and _is_negative(argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _is_negative(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.startswith("-")
 
 
 def parser(version: str) -> argparse.ArgumentParser:

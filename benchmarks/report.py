@@ -31,7 +31,10 @@ def panels(section: dict[str, Any]) -> str:
 def report(results: dict[str, Any]) -> str:
     """All sections."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version)
+    missing = [name for name in ("torch", "jax") if results["versions"].get(name) is None]
     parts = [f"{results['processor']}, {results['cores']} cores; {versions}"]
+    if missing:
+        parts.append(f"left out, since not installed: {', '.join(missing)}")
     for name, section in results["sections"].items():
         parts.append(f"## {name}")
         if name in ("step", "transformer"):

@@ -21,6 +21,8 @@ BAD = [
     ("--dropout 1", "--dropout", "1.0"), ("--dropout -0.1", "--dropout", "-0.1"), ("--dropout nan", "--dropout", "nan"),
     ("--loss hinge", "--loss", "hinge"), ("--optimizer lion", "--optimizer", "lion"),
     ("--lr 0", "--lr", "0"), ("--lr -1", "--lr", "-1"), ("--lr nan", "--lr", "nan"), ("--lr inf", "--lr", "inf"),
+    ("--lr -inf", "--lr", "-inf"), ("--lr -1e-3", "--lr", "-0.001"), ("--weight-decay -inf", "--weight-decay", "-inf"),
+    ("--xi -nan", "--xi", "nan"), ("--steps -1e3", "--steps", "-1e3"),
     ("--weight-decay -5", "--weight-decay", "-5"), ("--weight-decay nan", "--weight-decay", "nan"),
     ("--weight-decay inf", "--weight-decay", "inf"),
     ("--batch-size 0", "--batch-size", "0"), ("--batch-size 4705", "--batch-size", "4705"),
