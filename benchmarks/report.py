@@ -49,6 +49,12 @@ def report(results: dict[str, Any]) -> str:
                     parts.append(table(list(entries), [[f"{value:.2f}" for value in entries.values()]]))
                 else:
                     parts.append(times(entries, "ms a run", relative=axis in ("threads", "runs")))
+        elif name == "parts":
+            for network, forms in section.items():
+                for form, milliseconds in forms.items():
+                    rows = [[part, f"{value:.2f}"] for part, value in milliseconds.items()]
+                    parts += [f"{network}, {form}:",
+                              table(["part", "ms"], [*rows, ["together", f"{sum(milliseconds.values()):.2f}"]])]
         elif name == "diagram":
             parts.append(panels(section))
         elif name == "gpu":

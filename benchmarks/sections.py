@@ -19,6 +19,7 @@ from backend import available_cores, open_device
 from benchmarks.contenders import Contender, Floor, Ours, Task
 from benchmarks.diagram import diagram
 from benchmarks.measure import check_losses, interleaved, summary
+from benchmarks.parts import parts
 from benchmarks.plain_numpy import PlainNumPy
 from training import TrainingConfig
 from training.trainer import Trainer
@@ -47,8 +48,14 @@ def step(rounds: int, steps: int) -> dict[str, Any]:
     """One step of the default network."""
     task = Task.of()
     return compared([Ours(task), Floor(task), PlainNumPy(task), *peers(task, [
+        ("torch", "TorchFloor", {}),
         ("torch", "ReferenceLayout", {}), ("torch", "Embedded", {}), ("torch", "Embedded", {"compiled": True}),
         ("jax", "Gathers", {}), ("jax", "OneHot", {})])], rounds, steps)
+
+
+def in_parts(rounds: int, steps: int) -> dict[str, Any]:
+    """Where the time of a step goes, on one thread."""
+    return parts(rounds * steps // 2)
 
 
 def transformer(rounds: int, steps: int) -> dict[str, Any]:
@@ -167,5 +174,5 @@ def peak_memory(arguments: Sequence[str]) -> float:
 
 
 SECTIONS: dict[str, Callable[[int, int], dict[str, Any]]] = {
-    "step": step, "transformer": transformer, "variants": variants, "scaling": scaling, "start": start,
-    "diagram": phase_diagram, "gpu": gpu}
+    "step": step, "transformer": transformer, "parts": in_parts, "variants": variants, "scaling": scaling,
+    "start": start, "diagram": phase_diagram, "gpu": gpu}

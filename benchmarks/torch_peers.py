@@ -68,6 +68,23 @@ class TorchPeer(Contender):
             return self.compute().item()
 
 
+class TorchFloor(Contender):
+    """The matrix products of the two-layer network's step alone, through PyTorch's BLAS library."""
+
+    name = "PyTorch, its matrix products alone"
+
+    def __init__(self, task: Task):
+        D, (N, p) = len(task.problem.train), task.weights["W"].shape
+        self.a, self.dz, self.W = torch.rand(D, N), torch.rand(D, p), torch.rand(N, p)
+        self.z, self.dW, self.da = (torch.empty_like(array) for array in (self.dz, self.W, self.a))
+
+    def step(self):
+        """Multiply."""
+        torch.mm(self.a, self.W, out=self.z)
+        torch.mm(self.a.T, self.dz, out=self.dW)
+        torch.mm(self.dz, self.W.T, out=self.da)
+
+
 class ReferenceLayout(TorchPeer):
     """Two-hot inputs and two linear layers, AdamW as it comes."""
 

@@ -11,6 +11,7 @@ from benchmarks import sections
 from benchmarks.contenders import Task
 from benchmarks.diagram import ALPHAS, DECAYS, XIS, diagram
 from benchmarks.measure import DifferentLoss
+from benchmarks.parts import parts
 from benchmarks.report import report, times
 from training import TrainingConfig
 
@@ -22,6 +23,7 @@ RESULTS = {
                  "losses": {}},
         "variants": {"dropout": {"milliseconds": {"square": ENTRY}}},
         "scaling": {"width": {"125": ENTRY, "250": {**ENTRY, "median": 8.0}}, "width exponents": {"125 to 250": 2.0}},
+        "parts": {"transformer": {"layers": {"tokens": 1.0, "loss": 2.5}}},
         "diagram": {"runs": 1292, "steps": 2000, "seconds": 7200.0, "measured": {"0.1": 1.25, "0.9": 9.0}},
         "gpu": {"device": "a GPU", "step": {"milliseconds": {"this program": ENTRY}, "losses": {}},
                 "runs": {"64": ENTRY},
@@ -72,7 +74,8 @@ def test_the_report_has_every_section():
     text = report(RESULTS)
     for line in ("a processor, 2 cores; python 3.11, numpy 2.4", "left out, since not installed: torch, jax",
                  "## step", "| this program | 2 | 1.5 to 3 | 1.00 |", "| 125 to 250 |", "| 2.00 |",
-                 "| 500 steps | 123 |", "| importing NumPy | 2 | 1.5 to 3 |", "| 64 | 2 | 1.5 to 3 | 1.00 |",
+                 "| 500 steps | 123 |", "| importing NumPy | 2 | 1.5 to 3 |", "| together | 3.50 |",
+                 "| 64 | 2 | 1.5 to 3 | 1.00 |",
                  "1292 runs of 2000 steps: 2.00 hours (extrapolated from 1.25 ms a step at alpha 0.1, 9 ms a step at "
                  "alpha 0.9)", "1292 runs of 2000 steps: 0.10 hours (all trained)"):
         assert line in text.splitlines()
@@ -81,6 +84,17 @@ def test_the_report_has_every_section():
 def test_exponents_are_those_of_a_power():
     assert sections.exponents({str(n): {"median": 3.0 * n ** 1.5} for n in (10, 20, 80)}) == pytest.approx(
         {"10 to 20": 1.5, "20 to 80": 1.5})
+
+
+def test_the_parts_of_a_step_are_its_layers(monkeypatch):
+    monkeypatch.setattr("benchmarks.parts.TrainingConfig", partial(TrainingConfig, p=5, width=8))
+    result = parts(steps=2)
+    assert list(result["two-layer network"]["layers"]) == [
+        "embedding", "activation", "output", "loss", "output, back", "activation, back", "embedding, back",
+        "adding up, AdamW"]
+    for network in result.values():
+        assert list(network["in one piece"]) == ["in one piece", "loss", "in one piece, back", "adding up, AdamW"]
+        assert all(value > 0 for form in network.values() for value in form.values())
 
 
 def test_peak_memory_is_that_of_the_command_alone():

@@ -168,6 +168,21 @@ class TestOfARun:
         for kept, state in run.snapshots.items():
             np.testing.assert_array_equal(state["U"], whole.snapshots[kept]["U"])
 
+    def test_are_no_more_files_than_asked_for_at_any_checkpoint(self, tmp_path):
+        interrupt(small(eval_every=1, snapshots=3), tmp_path, step=12)
+        assert len(list((tmp_path / "snapshots").iterdir())) == 3
+        resume(tmp_path)
+        assert len(list((tmp_path / "snapshots").iterdir())) == 3
+
+    def test_of_a_last_step_that_is_measured_again_are_kept(self, tmp_path):
+        # The run was killed when all but its summary was there, and its last step is measured only because it is last.
+        train(small(steps=13, eval_every=4, snapshots=3), tmp_path)
+        before = sorted(load_run(tmp_path).snapshots)
+        (tmp_path / "summary.json").unlink()
+        resume(tmp_path)
+        assert sorted(load_run(tmp_path).snapshots) == before
+        assert before[-1] == 13
+
     def test_of_a_stack_are_its_own(self):
         configs = [small(snapshots=3, seed=seed) for seed in range(2)]
         for run, config in zip(train_many(configs), configs, strict=True):
