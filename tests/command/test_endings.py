@@ -1,6 +1,7 @@
 """How the command ends when it is stopped, when a run diverges, and what it warns about."""
 
 import signal
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,14 @@ class TestASignal:
         assert capsys.readouterr().err.endswith(f"go on with --resume {folder}\n")
 
 
-@pytest.mark.filterwarnings("default")
 class TestTooMuchDecay:
+    @pytest.mark.parametrize("filter_", ["default", "ignore", "error"])
+    def test_is_told_whatever_pythons_own_filters_say(self, filter_, capsys):
+        with warnings.catch_warnings():
+            warnings.simplefilter(filter_)
+            assert quietly(*TINY, "--steps", "2", "--lr", "0.1", "--weight-decay", "10", "--out", "run") == 0
+        assert capsys.readouterr().err.startswith("grok.py: warning: ")
+
     @pytest.mark.parametrize(("rate", "effect"), [
         ("0.1", "sets all decaying weights to zero"), ("0.2", "flips the sign of all decaying weights")])
     def test_draws_a_warning_and_runs_all_the_same(self, rate, effect, capsys):

@@ -27,6 +27,8 @@ SETTINGS = {
                                "batch_size": 30},
 }
 
+every_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+
 
 def small(**changes) -> TrainingConfig:
     """Settings of a small run, resolved."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from backend import open_device
 from tests.training.settings import SETTINGS, small
-from training import Trainer, train, train_many
+from training import Trainer, loop, train, train_many
 from training.memory import bytes_per_run, free_memory, stack_sizes
 
 DEVICE = open_device("numpy", "float32")
@@ -29,6 +29,21 @@ class TestStacks:
         for run, config in zip(train_many(configs, memory=1), configs, strict=True):
             assert run.config == config
             assert run.history.rows == train(config).history.rows
+
+
+    @pytest.mark.parametrize(("runs_that_fit", "stacks"), [(1, [1, 1, 1, 1, 1]), (3, [2, 3]), (5, [5])])
+    def test_are_trained_one_after_another(self, runs_that_fit, stacks, monkeypatch):
+        seen = []
+
+        class Watched(Trainer):
+            def __init__(self, configs):
+                seen.append(len(configs))
+                super().__init__(configs)
+
+        monkeypatch.setattr(loop, "Trainer", Watched)
+        configs = [small(steps=1, seed=seed) for seed in range(5)]
+        train_many(configs, memory=runs_that_fit * bytes_per_run(configs[0], open_device("numpy", "float64")))
+        assert seen == stacks
 
 
 class TestTheEstimate:

@@ -10,11 +10,9 @@ import pytest
 from analysis.phases import PHASES
 from data import modular_problem
 from layers import Cache
-from tests.training.settings import SETTINGS, outcomes, small
+from tests.training.settings import every_setting, outcomes, small
 from training import COLUMNS, CheckpointError, Run, Trainer, load_run, loop, train
 from training.run import write_progress
-
-every_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 
 SUMMARY = {*COLUMNS[1:], "mean_ipr_without_constant", "phase", "grok_step", "unlearn_step", "steps", "seconds",
            "ms_per_step", "backend", "device", "threads", "parameters", "seed"}

@@ -5,29 +5,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from backend import open_device
 from data import modular_problem
 from layers import Cache
-from tests.training.settings import SETTINGS, Outcome, assert_close, assert_same, outcomes, small
-from training import History, Trainer, chunks, read_checkpoint, train, train_many
-from training.loop import DivergenceError
-
-every_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-# What the runs of a stack may differ in.
-DIFFERENCES = [{}, {"seed": 1}, {"seed": 2, "xi": 0.0}, {"learning_rate": 0.02}, {"seed": 3, "weight_decay": 0.0}]
-
-
-@pytest.fixture
-def many_chunks(monkeypatch):
-    """Batches of a hundred rows then are cut into a dozen chunks."""
-    monkeypatch.setattr(chunks, "CHUNK", 100)
-    monkeypatch.setattr(chunks, "ROWS", 1)
-
-
-def stack_of(setting):
-    """Settings of five runs of a stack, in which dropout differs as well where there is any."""
-    runs = [small(**{**setting, **difference}) for difference in DIFFERENCES]
-    return [replace(run, dropout=min(0.9, run.dropout * (1 + number / 4))) for number, run in enumerate(runs)]
+from tests.training.settings import SETTINGS, assert_close, assert_same, every_setting, outcomes, small
+from training import History, Trainer, chunks, train
 
 
 @pytest.mark.usefixtures("many_chunks")
@@ -63,55 +44,6 @@ class TestTheResult:
     def test_differs_between_seeds(self):
         one, other = (outcomes([small(seed=seed)])[0] for seed in (0, 1))
         assert np.all(one.arrays["U"] != other.arrays["U"])
-
-
-@pytest.mark.usefixtures("many_chunks")
-class TestAStack:
-    @every_setting
-    def test_is_its_runs_alone_bit_for_bit(self, setting):
-        configs = stack_of(setting)
-        for together, config in zip(outcomes(configs), configs, strict=True):
-            assert_same(together, outcomes([config])[0])
-
-    @every_setting
-    def test_of_float32_is_its_runs_alone_bit_for_bit(self, setting):
-        configs = stack_of({**setting, "dtype": "float32"})
-        for together, config in zip(outcomes(configs), configs, strict=True):
-            assert_same(together, outcomes([config])[0])
-
-    @every_setting
-    def test_on_a_device_is_its_runs_alone_up_to_rounding(self, setting, strict_cupy):
-        configs = stack_of(setting)
-        with Trainer(configs, open_device("cupy", "float64")) as trainer:
-            assert [chunk.runs for chunk in trainer.batch_chunks] == [slice(None)]  # all runs are one network there
-        for together, config in zip(outcomes(configs, device=open_device("cupy", "float64")), configs, strict=True):
-            assert_close(together, outcomes([config])[0], 1e-9)
-
-    def test_on_a_device_reads_nothing_back_within_a_step(self, strict_cupy):
-        with Trainer(stack_of(SETTINGS["dropout"]), open_device("cupy", "float32")) as trainer:
-            before = strict_cupy.ndarray.host_reads
-            trainer.step()
-            assert strict_cupy.ndarray.host_reads == before
-
-    def test_on_a_device_is_measured_in_one_reading(self, strict_cupy):
-        with Trainer(stack_of(SETTINGS["dropout"]), open_device("cupy", "float32")) as trainer:
-            trainer.evaluate()  # the first makes indices
-            before = strict_cupy.ndarray.host_reads
-            trainer.evaluate()
-            assert strict_cupy.ndarray.host_reads == before + 1
-
-    def test_of_many_runs_comes_back_in_the_order_of_its_settings(self):
-        # Three shapes, interleaved: they train as three stacks.
-        configs = [small(steps=4, seed=seed, **shape) for seed in range(2)
-                   for shape in ({}, {"width": 8}, {"dropout": 0.5})]
-        runs = train_many(configs)
-        assert [run.config for run in runs] == configs
-        for run, config in zip(runs, configs, strict=True):
-            alone = train(config)
-            assert_same(Outcome(run.arrays, run.history.last), Outcome(alone.arrays, alone.history.last))
-
-    def test_of_no_runs_is_empty(self):
-        assert train_many([]) == []
 
 
 def one_hot(indices, p):
@@ -335,61 +267,6 @@ def test_memory_does_not_grow_with_the_steps(setting):
             tracemalloc.stop()
     # Twenty rows of a history take some ten thousand bytes; one forgotten array a step would take two million.
     assert late - early < 50_000
-
-
-TOO_FAST = {"optimizer": "sgd", "learning_rate": 1e8, "weight_decay": 0.0}
-SAYS_SO = r"the train loss of seed {} is (inf|nan) at step \d+: .*diverged; a smaller learning rate may help"
-
-
-class TestARunThatDiverges:
-    def test_says_so(self):
-        with pytest.raises(DivergenceError, match=SAYS_SO.format(0)):
-            train(small(**TOO_FAST))
-
-    def test_leaves_its_last_good_checkpoint_and_no_summary(self, tmp_path):
-        config = small(optimizer="sgd", learning_rate=1000.0, weight_decay=0.0, eval_every=5, steps=1000,
-                       checkpoint_every=1)
-        with pytest.raises(DivergenceError):
-            train(config, tmp_path)
-        arrays, meta = read_checkpoint(tmp_path / "checkpoint.npz")
-        assert meta["step"] >= 1
-        assert all(np.isfinite(array).all() for array in arrays.values())
-        assert not (tmp_path / "summary.json").exists()
-        assert_same(Outcome(arrays, {}), Outcome(outcomes([config], meta["step"])[0].arrays, {}))
-
-    def test_is_stopped_by_a_checkpoint_between_two_measurements(self, tmp_path):
-        config = small(**TOO_FAST, eval_every=1000, steps=1000, checkpoint_every=1)
-        with pytest.raises(DivergenceError, match=r"a weight of seed 0 is no longer finite at step \d\b"):
-            train(config, tmp_path)
-
-    def test_that_is_asked_to_stop_says_that_it_diverged(self, tmp_path):
-        asked = iter([False] * 9)
-        with pytest.raises(DivergenceError):
-            train(small(**TOO_FAST, eval_every=1000, steps=1000), tmp_path, stop=lambda: next(asked, True))
-        assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
-
-    @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_ends_alone_in_a_stack(self, dtype):
-        bearable = {**TOO_FAST, "learning_rate": 0.1}
-        configs = [small(**settings, eval_every=2, dtype=dtype, seed=seed)
-                   for seed, settings in enumerate([bearable, TOO_FAST, bearable, TOO_FAST])]
-        runs = train_many(configs)
-        assert [run.diverged is None for run in runs] == [True, False, True, False]
-        for run, config in zip(runs, configs, strict=True):
-            if run.diverged is None:
-                alone = train(config)
-                assert_same(Outcome(run.arrays, run.history.rows), Outcome(alone.arrays, alone.history.rows))
-            else:
-                with pytest.raises(DivergenceError, match=SAYS_SO.format(config.seed)) as alone:
-                    train(config)
-                assert run.diverged == str(alone.value)
-                assert 1 <= len(run.history) <= 4
-                assert all(np.isfinite(run.history["train_loss"]))
-
-    def test_ends_the_stack_with_the_last_of_it(self):
-        runs = train_many([small(**TOO_FAST, eval_every=2, steps=10 ** 6, seed=seed) for seed in range(2)])
-        assert all(run.diverged for run in runs)
-        assert max(run.step for run in runs) <= 10
 
 
 class TestHistory:
