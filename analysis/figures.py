@@ -184,14 +184,13 @@ def draw_legend(figure, *panels, columns: int | None = None):
 
 
 def _mark_stages(axes, grok_step, unlearn_step):
-    """Vertical lines in all panels, named over the upper ones; each name stands on its own side of its line."""
-    for step, name, side in ((grok_step, "groks", "right"), (unlearn_step, "unlearns", "left")):
-        if step is None:
-            continue
+    """Vertical lines in all panels, named over the upper ones: the earlier to its left, the later to its right."""
+    stages = [(step, name) for step, name in ((grok_step, "groks"), (unlearn_step, "unlearns")) if step is not None]
+    for (step, name), (side, gap) in zip(sorted(stages), (("right", -3), ("left", 3)), strict=False):
         for one in axes.flat:
             one.axvline(step, color=GREY, linewidth=1, zorder=1)
         for one in axes[0]:
-            one.annotate(name, (step, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+            one.annotate(name, (step, 1), xycoords=("data", "axes fraction"), xytext=(gap, 3),
                          textcoords="offset points", ha=side, va="bottom", fontsize=9, color="0.3")
 
 

@@ -96,6 +96,14 @@ def test_training_curves_show_what_is_there_and_mark_the_stages(monkeypatch):
     assert figure.get_suptitle() == "title"
 
 
+@pytest.mark.parametrize(("grok_step", "unlearn_step"), [(20, 100), (70, 70), (75, 70), (70, 75)])
+def test_the_names_of_the_stages_do_not_touch(grok_step, unlearn_step, monkeypatch):
+    figure = drawn(monkeypatch, figures.training_curves, history(), grok_step=grok_step, unlearn_step=unlearn_step)
+    figure.canvas.draw()
+    one, other = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: box.x0)
+    assert one.x1 + 2 < other.x0
+
+
 def test_losses_are_on_a_logarithmic_scale_if_they_span_a_decade(monkeypatch):
     for last, scale in ((0.5, "linear"), (0.01, "log")):
         figure = drawn(monkeypatch, figures.training_curves, history(train_loss=np.linspace(1, last, 6)))
