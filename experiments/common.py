@@ -2,27 +2,39 @@
 
 An experiment writes into its folder a figure and `result.json`:
 
-    experiment, version, quick, seeds, backend, device, seconds
+    experiment, command, version, sources, commit, quick, seeds, backend, device, seconds
     settings     what was trained, by name
     measured     for each setting and quantity: mean, std (over seeds, of the sample), min, max, values
     checks       claim, what the paper found, what was measured, and whether it holds
 
 A check that does not hold is reported so. It does not make the command fail: it is a finding.
+
+Networks are trained by a sweep (`experiments.sweep`): what is finished is stored, and an experiment that is run again,
+after an interruption or a change of its figure, trains only what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import shutil
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backend import BACKENDS, BackendError, open_device
+from backend import BACKENDS, BackendError, available_cores, open_device
+from experiments.cells import ROOT, Measure, program_version
+from experiments.executors import SchedulerError, dask_cluster, processes
+from experiments.sweep import sweep
 from grok import __version__
 from storage import write_json
+from training import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -55,12 +67,87 @@ class Options:
     seeds : tuple of int
     backend : str
     out : Path
+    cells : Path
+        Where the sweep stores what is finished.
+    workers : int
+        Processes that train; with one it is this process.
+    scheduler : str, optional
+        The address of a Dask scheduler, whose workers train instead.
     """
 
     quick: bool
     seeds: tuple[int, ...]
     backend: str
     out: Path
+    cells: Path = Path("runs") / "cells"
+    workers: int = 1
+    scheduler: str | None = None
+
+
+class CellsFailed(RuntimeError):
+    """Networks of an experiment could not be trained or measured."""
+
+
+def train_all(configs: Sequence[TrainingConfig], measure: Measure, options: Options) -> list[dict[str, Any]]:
+    """Train and measure networks where the options say.
+
+    Parameters
+    ----------
+    configs : sequence of TrainingConfig
+        Their backend is the options'.
+    measure : callable (Run) -> dict
+        What to keep of a run, as plain values; see `experiments.cells.cell_path`.
+    options : Options
+
+    Returns
+    -------
+    list of dict
+        What was measured, in the order of the settings.
+
+    Raises
+    ------
+    CellsFailed
+        If any failed; the others are stored all the same.
+    """
+    executors, threads = nullcontext, None
+    if options.scheduler is not None:
+        executors, threads = lambda: dask_cluster(options.scheduler), 1
+    elif options.workers > 1:
+        executors, threads = lambda: processes(options.workers), max(1, available_cores() // options.workers)
+    configs = [dataclasses.replace(config, backend=options.backend, threads=threads) for config in configs]
+    cells = sweep(configs, measure, options.cells, executors, progress=True)
+    if failed := [cell for cell in cells if cell.error is not None]:
+        raise CellsFailed(f"{len(failed)} of {len(cells)} networks failed; the first: {failed[0].error}")
+    return [cell.measured for cell in cells]
+
+
+def train_settings(settings: Mapping[str, TrainingConfig], measure: Measure,
+                   options: Options) -> dict[str, list[dict[str, Any]]]:
+    """Train each setting at each seed.
+
+    Parameters
+    ----------
+    settings : mapping of str to TrainingConfig
+        By name; the seed is replaced.
+    measure, options
+        As for `train_all`.
+
+    Returns
+    -------
+    dict of str to list of dict
+        For each name what was measured at each seed.
+    """
+    measured = iter(train_all([dataclasses.replace(config, seed=seed)
+                               for config in settings.values() for seed in options.seeds], measure, options))
+    return {name: [next(measured) for _ in options.seeds] for name in settings}
+
+
+def described(settings: Mapping[str, TrainingConfig]) -> dict[str, dict[str, Any]]:
+    """Settings as `result.json` holds them: every default filled in; without those that differ from run to run, or from
+    machine to machine.
+    """
+    return {name: {key: value for key, value in config.resolved().to_dict().items()
+                   if key not in ("seed", "backend", "threads")} for name, config in settings.items()}
 
 
 @dataclass(frozen=True)
@@ -89,6 +176,11 @@ def spread(values: Sequence[float | None]) -> dict[str, Any] | None:
         return None
     return {"mean": statistics.fmean(values), "std": statistics.stdev(values) if len(values) > 1 else None,
             "min": min(values), "max": max(values), "values": list(values)}
+
+
+def spreads(results: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+    """The `spread` of each of the named quantities over results, one for each seed."""
+    return {name: spread([result[name] for result in results]) for name in names}
 
 
 def show(values: dict[str, Any] | None, digits: int = 3) -> str:
@@ -128,23 +220,43 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
     parser.add_argument("--seeds", type=int, metavar="K",
                         help=f"seeds 0 ... K - 1 (default {seeds}, with --quick {quick_seeds})")
     parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="numpy: CPU, cupy: NVIDIA GPU")
+    parser.add_argument("--workers", type=int, default=1, metavar="N",
+                        help="train in N processes (default: in this one, on all cores)")
+    parser.add_argument("--scheduler", metavar="ADDRESS",
+                        help="train on the workers of a Dask cluster, tcp://HOST:PORT (start them with --nthreads 1)")
+    parser.add_argument("--cells", type=Path, default=Options.cells,
+                        help="where finished networks are stored, to go on after an interruption (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs") / "experiments" / name,
                         help="folder of the result (default %(default)s); an older result in it is replaced")
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(arguments)
     count = options.seeds if options.seeds is not None else (quick_seeds if options.quick else seeds)
     if count < 1:
         parser.error(f"--seeds must be at least 1, got {count}")
+    if options.workers < 1:
+        parser.error(f"--workers must be at least 1, got {options.workers}")
     try:
         device = open_device(options.backend)
-        options.out.mkdir(parents=True, exist_ok=True)
+        for folder in (options.out, options.cells):
+            folder.mkdir(parents=True, exist_ok=True)
     except (BackendError, OSError) as error:
         parser.error(str(error))
 
     start = time.perf_counter()
-    outcome = experiment(Options(options.quick, tuple(range(count)), options.backend, options.out))
+    try:
+        outcome = experiment(Options(options.quick, tuple(range(count)), options.backend, options.out, options.cells,
+                                     options.workers, options.scheduler))
+    except (CellsFailed, SchedulerError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nstopped; what is finished is stored in {options.cells}/, and the same command goes on from there",
+              file=sys.stderr)
+        return 130
     seconds = time.perf_counter() - start
     write_json(options.out / "result.json", {
-        "experiment": name, "version": __version__, "quick": options.quick, "seeds": list(range(count)),
+        "experiment": name, "command": " ".join([parser.prog, *arguments]), "version": __version__,
+        "sources": program_version(), "commit": commit(), "quick": options.quick, "seeds": list(range(count)),
         "backend": options.backend, "device": device.description, "seconds": round(seconds, 1),
         "settings": outcome.settings, "measured": outcome.measured,
         "checks": [asdict(check) for check in outcome.checks],
@@ -154,6 +266,15 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
     print(f"\n{holding} of {len(outcome.checks)} checks hold, {count} seed{'s' if count > 1 else ''}, {seconds:.0f} s")
     print(f"{options.out}/")
     return 0
+
+
+def commit() -> str | None:
+    """The commit that the program is at, "-dirty" if its files have been changed since; None where that is unknown."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        return None
+    told = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude", "*"], cwd=ROOT, capture_output=True,
+                          text=True, check=False)
+    return told.stdout.strip() or None
 
 
 def checks_table(checks: Sequence[Check]) -> str:

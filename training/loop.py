@@ -137,6 +137,18 @@ def resume(folder: Path, steps: int | None = None, progress: bool = False,
     return _train_and_save(training, start)
 
 
+def stack_key(config: TrainingConfig) -> TrainingConfig:
+    """What runs have in common that can be trained as one stack: all that shapes, and the path of the steps, depend on.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Resolved.
+    """
+    return dataclasses.replace(config, seed=0, xi=0.0, dropout=0.5 if config.dropout else 0.0, learning_rate=1.0,
+                               weight_decay=0.0, continue_from=None)
+
+
 def train_many(configs: Sequence[TrainingConfig], progress: bool = False, memory: int | None = None) -> list[Run]:
     """Train many runs, those that share all shapes as one stack.
 
@@ -157,9 +169,7 @@ def train_many(configs: Sequence[TrainingConfig], progress: bool = False, memory
     configs = [config.resolved() for config in configs]
     stacks: dict[TrainingConfig, list[int]] = defaultdict(list)
     for number, config in enumerate(configs):
-        # Runs that differ in these settings alone share all shapes.
-        stacks[dataclasses.replace(config, seed=0, xi=0.0, dropout=float(config.dropout > 0), learning_rate=1.0,
-                                   weight_decay=0.0, continue_from=None)].append(number)
+        stacks[stack_key(config)].append(number)
     runs: dict[int, Run] = {}
     for together in stacks.values():
         left, config = iter(together), configs[together[0]]
