@@ -2,14 +2,13 @@
 
 A function takes its array module from its arrays (`array_module(x)`), so there is no global switch: whatever is handed
 in decides where the work is done. What must be *created* is created through one `Device`, which also fixes the
-floating-point type. This is the only file that imports cupy, and the home of the few operations for which the two
-libraries need different words: reading rows of a table, and adding rows up by the row they came from (`RowIndex`,
-`RowSums`).
+floating-point type. This is the only file that imports cupy. For a few operations the two libraries need different
+words, to be right or to be fast: products of stacks (`products`), reading and adding up rows of tables (`rows`), an
+optimiser's rule and dropout's masks; there a GPU is given a `Kernel`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import sys
@@ -125,96 +124,29 @@ def to_host(x: Array) -> np.ndarray:
     return np.asarray(x) if array_module(x) is np else x.get()
 
 
-class RowIndex:
-    """Reading rows of a table, or of one table per run: with index d -> k(d), out[d] = table[k(d)].
+class Kernel:
+    """A function of numbers in CUDA C, applied to every element of arrays in one pass: for a GPU alone.
+
+    What on a CPU is a sequence of operations on whole arrays, in the processor's cache, would on a GPU be as many
+    launches and as many passes over its memory. Compiled at its first call.
 
     Parameters
     ----------
-    index : integer array (D,) or (R, D)
-        The row that each example reads, in [0, K). Without the stack axis it is shared by all runs.
-    table : array (..., K, N)
-        A table of the shape to be read.
+    name : str
+    inputs, outputs : str
+        The types and names of the arguments, in the notation of `cupy.ElementwiseKernel`: arrays that are broadcast
+        together, or numbers; after "raw", arrays that the body indexes itself.
+    body : str
+        What is done for one element. Outputs may be read as well.
     """
 
-    def __init__(self, index: Array, table: Array):
-        xp = array_module(index)
-        stack, rows = table.shape[:-2], table.shape[-2]
-        runs = int(np.prod(stack, dtype=int))
-        # The tables of a stack are one table of R K rows, in which run r reads row r K + k.
-        flat = (index + rows * xp.arange(runs)[:, None]) if stack else index
-        self.flat = flat.reshape(-1)
-        self.shape = (*stack, index.shape[-1])
+    def __init__(self, name: str, inputs: str, outputs: str, body: str):
+        self.name, self.inputs, self.outputs, self.body = name, inputs, outputs, body
+        self._compiled: dict[Any, Any] = {}
 
-    def take(self, table: Array, out: Array) -> Array:
-        """Write the rows read by each example into out.
-
-        Parameters
-        ----------
-        table : array (..., K, N)
-        out : array (..., D, N), contiguous
-        """
-        xp = array_module(table)
-        width = table.shape[-1]
-        # Mode "clip" spares NumPy the copy that keeps `out` as it was on an error: five times faster.
-        mode = {"mode": "clip"} if xp is np else {}
-        xp.take(table.reshape(-1, width), self.flat, axis=0, out=out.reshape(-1, width), **mode)
-        return out
-
-
-PART = 300
-"""About how many examples a CPU sums at a time (`RowSums`)."""
-
-
-class RowSums:
-    """The adjoint of reading rows of tables: table i gets, in its row k, the sum of rows[d] over all d with k_i(d) = k.
-
-    The sums are a product with the one-hot matrices of the indices, one above the other. (Adding row by row,
-    `numpy.add.at`, is sixty times slower on a CPU, and atomic additions on a GPU do not give the same bits every time.)
-    On a CPU some three hundred examples are taken at a time, with a matrix of only the range of k that occurs among
-    them: where neighbouring examples have neighbouring k, sums are cheap.
-
-    Parameters
-    ----------
-    *indices : integer array (D,) or (R, D)
-        For each table, the row that each example reads.
-    rows : int
-        K, the rows of a table.
-    """
-
-    def __init__(self, *indices: Array, rows: int):
-        xp, D = array_module(indices[0]), indices[0].shape[-1]
-        # To know the range, a GPU would have to be waited for; and it is best given everything at once.
-        cuts = max(1, round(D / PART)) if xp is np else 1
-        self._parts = []
-        for cut in range(cuts):
-            examples = slice(D * cut // cuts, D * (cut + 1) // cuts)
-            ranges, matrices, stop = [], [], 0
-            for index in indices:
-                of_examples = index[..., None, examples]
-                known = xp is np and of_examples.size
-                first, last = (int(of_examples.min()), int(of_examples.max())) if known else (0, rows - 1)
-                matrices.append(of_examples == xp.arange(first, last + 1)[:, None])
-                start, stop = stop, stop + last + 1 - first
-                ranges.append((slice(start, stop), slice(first, last + 1)))
-            self._parts.append((examples, ranges, xp.concatenate(matrices, axis=-2)))
-        self._typed: dict[Any, list[Array]] = {}
-
-    def add(self, rows: Array, *tables: Array, workspace: Array) -> None:
-        """Add the sums to the tables.
-
-        Parameters
-        ----------
-        rows : array (..., D, N)
-        *tables : array (..., K, N)
-            As many as there are indices.
-        workspace : array, contiguous
-            Of at least as many numbers as the tables together. Overwritten.
-        """
-        if rows.dtype not in self._typed:
-            self._typed[rows.dtype] = [matrix.astype(rows.dtype) for *_, matrix in self._parts]
-        for (examples, ranges, _), matrix in zip(self._parts, self._typed[rows.dtype], strict=True):
-            shape = (*rows.shape[:-2], matrix.shape[-2], rows.shape[-1])
-            sums = workspace.reshape(-1)[:math.prod(shape)].reshape(shape)
-            array_module(rows).matmul(matrix, rows[..., examples, :], out=sums)
-            for (here, there), table in zip(ranges, tables, strict=True):
-                table[..., there, :] += sums[..., here, :]
+    def __call__(self, *arguments) -> None:
+        """Apply it to the inputs, then the outputs, which are changed in place."""
+        xp = array_module(arguments[-1])
+        if xp not in self._compiled:
+            self._compiled[xp] = xp.ElementwiseKernel(self.inputs, self.outputs, self.body, self.name)
+        self._compiled[xp](*arguments)

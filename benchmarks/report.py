@@ -59,7 +59,8 @@ def report(results: dict[str, Any]) -> str:
             parts.append(panels(section))
         elif name == "gpu":
             parts += [section["device"], times(section["step"]["milliseconds"]),
-                      "runs:", times(section["runs"], "ms a run"), panels(section["diagram"])]
+                      "runs:", times(section["runs"], "ms a run"),
+                      "runs with tf32:", times(section["runs with tf32"], "ms a run"), panels(section["diagram"])]
         else:
             parts += [times(section["seconds"], "s", relative=False),
                       table(["peak memory", "MB"], [[key, f"{value:.0f}"]

@@ -156,8 +156,9 @@ def gpu(rounds: int, steps: int) -> dict[str, Any]:
     result["step"] = compared([Ours(there), *peers(task, [
         ("torch", "ReferenceLayout", {"device": "cuda"}), ("torch", "Embedded", {"device": "cuda"}),
         ("torch", "Embedded", {"device": "cuda", "compiled": True})])], rounds, steps)
-    result["runs"] = grown((1, 4, 16, 64, 256), lambda value: [TrainingConfig(seed=seed, backend="cupy")
-                                                               for seed in range(value)], rounds, steps)
+    for name, tf32 in (("runs", False), ("runs with tf32", True)):
+        result[name] = grown((1, 4, 16, 64, 256), lambda value, tf32=tf32: [
+            TrainingConfig(seed=seed, backend="cupy", tf32=tf32) for seed in range(value)], rounds, steps)
     result["diagram"] = diagram("cupy", steps)
     return result
 

@@ -1,7 +1,7 @@
 """The order of the examples within a set.
 
 A full batch has no order of its own, so it gets one that is good for its gradients: neighbours should read the same few
-rows of the tables U and V (`backend.RowSums`). The table of all pairs (m, n) is cut into strips of neighbouring m, and
+rows of the tables U and V (`rows.RowSums`). The table of all pairs (m, n) is cut into strips of neighbouring m, and
 each strip is read by n: some three hundred examples in a row then have about as many different m as n.
 """
 

@@ -50,18 +50,14 @@ class Dropout(Layer):
         cache.mask = None
         if not mode.training or not np.any(self.rate):
             return x
-        xp = array_module(x)
-        rates = np.broadcast_to(self.rate, len(mode.seeds))
-        masks = [self._mask(rate, seed, mode, x.shape[-2:], x.dtype)
-                 for rate, seed in zip(rates, mode.seeds, strict=True)]
-        cache.mask = xp.asarray(masks[0] if x.ndim == 2 else np.stack(masks))
+        xp, runs = array_module(x), len(mode.seeds)
+        key = (mode.step, streams.number_of(self.path), mode.first_example * self.rows_per_example, *x.shape[-2:])
+        silent = np.minimum(np.round(np.broadcast_to(self.rate, runs)[:, None, None] * LEVELS), LEVELS - 1)
+        bits = streams.row_bits(mode.seeds, *key, xp)
+        mask = (bits >= xp.asarray(silent.astype(bits.dtype))).astype(x.dtype)
+        mask *= xp.asarray((LEVELS / (LEVELS - silent)).astype(x.dtype))
+        cache.mask = mask.reshape(x.shape)
         return xp.multiply(x, cache.mask, out=cache.empty("y", x.shape, like=x))
-
-    def _mask(self, rate, seed, mode, shape, dtype):
-        first_row = mode.first_example * self.rows_per_example
-        bits = streams.row_bits(seed, mode.step, streams.number_of(self.path), first_row, *shape)
-        silent = min(round(rate * LEVELS), LEVELS - 1)
-        return (bits >= silent).astype(dtype) * dtype.type(LEVELS / (LEVELS - silent))
 
     def backward(self, dy, cache, grads):
         """dy (..., D, N) -> dx of the same shape."""

@@ -20,9 +20,10 @@ Since every example has every position, dL/dP_t is the sum of dL/dz_(d,t) over a
 
 from __future__ import annotations
 
-from backend import RowIndex, RowSums, array_module
+from backend import array_module
 from layers.base import EVALUATING, Layer, Parameter
 from layers.initial import Initial, normal
+from rows import RowIndex, RowSums, take_pair
 
 
 class PairEmbedding(Layer):
@@ -49,9 +50,8 @@ class PairEmbedding(Layer):
         n = cache.derived("n", pairs, lambda: RowIndex(pairs[..., 1], self.V))
         cache.pairs = pairs
         shape = (*m.shape, self.U.shape[-1])
-        h = m.take(self.U, out=cache.empty("h", shape, like=self.U))
-        h += n.take(self.V, out=cache.empty("V e_n", shape, like=self.V))
-        return h
+        return take_pair(m, self.U, n, self.V, out=cache.empty("h", shape, like=self.U),
+                         workspace=cache.empty("V e_n", shape, like=self.V))
 
     def backward(self, dh, cache, grads):
         """dh (..., D, N) -> None; adds to grads.U and grads.V."""

@@ -28,9 +28,11 @@ These are summed over the examples that chose a row, and from there the tables' 
 
 from __future__ import annotations
 
-from backend import RowIndex, RowSums, array_module
+from backend import array_module
 from layers.base import EVALUATING
 from layers.transformer import Transformer
+from products import matmul
+from rows import RowIndex, RowSums
 
 
 class FusedTransformer(Transformer):
@@ -98,7 +100,7 @@ class FusedTransformer(Transformer):
         xp.multiply(self._by_head(v), A, out=self._by_head(o))
         o += v_2
         cache.pairs, cache.A, cache.v, cache.k, cache.q, cache.o = pairs, A, v, k, q, o
-        x = xp.matmul(o, heads.W_O, out=cache.empty("x", o.shape, like=E))
+        x = matmul(o, heads.W_O, out=cache.empty("x", o.shape, like=E))
         x += x_2
         return x
 
@@ -110,7 +112,7 @@ class FusedTransformer(Transformer):
         xp, d, p = array_module(dx), dx.shape[-1], N.shape[-2] // 2
 
         to.W_O += cache.o.mT @ dx
-        do = xp.matmul(dx, heads.W_O.mT, out=cache.empty("do", dx.shape, like=dx))
+        do = matmul(dx, heads.W_O.mT, out=cache.empty("do", dx.shape, like=dx))
         delta = heads.s * A * (1 - A) * self._dot(do, v)
         of_m = cache.empty("of m, back", (*dx.shape[:-1], 2 * d), like=dx)
         of_n = cache.empty("of n, back", (*dx.shape[:-1], 4 * d), like=dx)

@@ -16,9 +16,11 @@ this is all there is,
 
 from __future__ import annotations
 
-from backend import RowIndex, RowSums, array_module
+from backend import array_module
 from layers.base import EVALUATING
 from layers.two_layer import TwoLayerNetwork
+from products import matmul
+from rows import RowIndex, RowSums, take_pair
 
 
 class FusedTwoLayer(TwoLayerNetwork):
@@ -40,21 +42,20 @@ class FusedTwoLayer(TwoLayerNetwork):
         U, V, W = self._weights()
         m = cache.derived("m", pairs, lambda: RowIndex(pairs[..., 0], U))
         n = cache.derived("n", pairs, lambda: RowIndex(pairs[..., 1], V))
-        h = m.take(U, out=cache.empty("h", (*m.shape, U.shape[-1]), like=U))
-        a = n.take(V, out=cache.empty("a", h.shape, like=U))
-        xp = array_module(h)
-        h += a
-        xp.multiply(h, h, out=a)
+        shape = (*m.shape, U.shape[-1])
+        h, a = (cache.empty(name, shape, like=U) for name in ("h", "a"))
+        take_pair(m, U, n, V, out=h, workspace=a)
+        array_module(h).multiply(h, h, out=a)
         cache.pairs, cache.h, cache.a = pairs, h, a
-        return xp.matmul(a, W, out=cache.empty("z", (*h.shape[:-1], W.shape[-1]), like=h))
+        return matmul(a, W, out=cache.empty("z", (*h.shape[:-1], W.shape[-1]), like=h))
 
     def backward(self, dz, cache, grads):
         """dz (..., D, p) -> None; adds to the gradients of U, V and W. Once for each forward pass, whose a it takes."""
         U, _, W = self._weights()
         xp, pairs, h, a = array_module(dz), cache.pairs, cache.h, cache.a
-        grads["output"].W += xp.matmul(a.mT, dz, out=cache.empty("dW", W.shape, like=dz))
+        grads["output"].W += matmul(a.mT, dz, out=cache.empty("dW", W.shape, like=dz))
         dz = xp.multiply(dz, 2, out=cache.empty("2 dz", dz.shape, like=dz))
-        dh = xp.matmul(dz, W.mT, out=a)
+        dh = matmul(dz, W.mT, out=a)
         dh *= h
         p, N = U.shape[-2:]
         sums = cache.derived("sums", pairs, lambda: RowSums(pairs[..., 0], pairs[..., 1], rows=p))

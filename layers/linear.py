@@ -11,9 +11,9 @@ Each of x, W and b enters y linearly, so the derivatives are the other factors:
 
 from __future__ import annotations
 
-from backend import array_module
 from layers.base import EVALUATING, Layer, Parameter
 from layers.initial import Initial, constant, normal
+from products import matmul
 
 
 class Linear(Layer):
@@ -37,18 +37,17 @@ class Linear(Layer):
 
     def forward(self, x, cache, mode=EVALUATING):
         """x (D, n_in) or (..., D, n_in) -> y (..., D, n_out)."""
-        xp = array_module(x)
         cache.x = x
         stack = self.W.shape[:-2]  # x may lack it: then all runs share x
-        y = xp.matmul(x, self.W, out=cache.empty("y", (*stack, x.shape[-2], self.W.shape[-1]), like=x))
+        y = matmul(x, self.W, out=cache.empty("y", (*stack, x.shape[-2], self.W.shape[-1]), like=x))
         if "b" in self.parameters:
             y += self.b
         return y
 
     def backward(self, dy, cache, grads):
         """dy (..., D, n_out) -> dx (..., D, n_in); adds to grads.W and grads.b."""
-        xp, x = array_module(dy), cache.x
-        grads.W += xp.matmul(x.mT, dy, out=cache.empty("dW", self.W.shape, like=dy))
+        x = cache.x
+        grads.W += matmul(x.mT, dy, out=cache.empty("dW", self.W.shape, like=dy))
         if "b" in self.parameters:
             grads.b += dy.sum(axis=-2, keepdims=True)
-        return xp.matmul(dy, self.W.mT, out=cache.empty("dx", (*dy.shape[:-1], x.shape[-1]), like=dy))
+        return matmul(dy, self.W.mT, out=cache.empty("dx", (*dy.shape[:-1], x.shape[-1]), like=dy))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from backend import array_module
 from layers.one_per_row import at_labels
+from products import squared_norms
 
 
 class MeanSquaredError:
@@ -33,14 +34,13 @@ class MeanSquaredError:
         loss : array (...)
             One value per run; the values of a batch's chunks add up to the batch's.
         """
-        xp = array_module(logits)
         cache.terms = (examples or logits.shape[-2]) * logits.shape[-1]
         residual = cache.residual = cache.empty("residual", logits.shape, like=logits) if out is None else out
         if residual is not logits:
             residual[...] = logits
         residual.reshape(-1)[at_labels(logits, labels, cache)] -= 1
-        each = residual.reshape(*residual.shape[:-2], 1, -1)  # one row for each run
-        return xp.matmul(each, each.mT)[..., 0, 0] / cache.terms
+        each = residual.reshape(*residual.shape[:-2], -1)  # one row for each run
+        return squared_norms(each) / cache.terms
 
     def backward(self, cache):
         """dL/dlogits, array (..., D, p); once for each forward pass, whose residual it turns into the gradient."""

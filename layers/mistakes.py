@@ -15,7 +15,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from backend import RowIndex, array_module
+from backend import array_module
 from layers.attention import Attention
 from layers.batchnorm import BatchNorm
 from layers.chain import Chain, Residual
@@ -29,6 +29,7 @@ from layers.mean_squared_error import MeanSquaredError
 from layers.relu import ReLU
 from layers.scale import Scale
 from layers.square import Square
+from rows import RowIndex
 
 
 class LinearWeightsTransposed(Linear):

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import math
 
-from backend import array_module
+import numpy as np
+
+from backend import Kernel, array_module
 from optim.base import Optimizer
 
 
@@ -45,19 +47,32 @@ class Adam(Optimizer):
             g = g + self.factor(decay) * w
         self.adapt(w, g, m, v, work, rate)
 
-    def adapt(self, w, g, m, v, work, rate):
-        """The last three lines of the rule."""
+    def adapt(self, w, g, m, v, work, rate, shrink=None):
+        """The last three lines of the rule; w is multiplied by shrink first, if there is one."""
         xp, (b1, b2) = array_module(w), self.betas
+        # Both corrections go into the rate: m^ / (sqrt(v^) + eps) = root / (1 - b1^t) m / (sqrt(v) + root eps).
+        root = math.sqrt(1 - b2 ** self.steps)
+        rate, eps = self.factor(rate * root / (1 - b1 ** self.steps)), root * self.eps
+        if xp is not np:
+            ADAPT(g, b1, 1 - b1, b2, 1 - b2, rate, eps, 1.0 if shrink is None else shrink, w, m, v)
+            return
+        if shrink is not None:
+            w *= shrink
         m *= b1
         m += xp.multiply(g, 1 - b1, out=work)
         v *= b2
         xp.multiply(g, g, out=work)
         work *= 1 - b2
         v += work
-        # Both corrections go into the rate: m^ / (sqrt(v^) + eps) = root / (1 - b1^t) m / (sqrt(v) + root eps).
-        root = math.sqrt(1 - b2 ** self.steps)
         xp.sqrt(v, out=work)
-        work += root * self.eps
+        work += eps
         xp.divide(m, work, out=work)
-        work *= self.factor(rate * root / (1 - b1 ** self.steps))
+        work *= rate
         w -= work
+
+
+ADAPT = Kernel("adapt", "T g, T b1, T c1, T b2, T c2, T rate, T eps, T shrink", "T w, T m, T v", """
+    m = b1 * m + c1 * g;
+    v = b2 * v + c2 * g * g;
+    w = shrink * w - rate * (m / (sqrt(v) + eps));
+""")

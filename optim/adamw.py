@@ -21,6 +21,5 @@ class AdamW(Adam):
 
     def update(self, w, g, m, v, work, *, rate, decay):
         """w, g, m, v, work (R, size); see `Optimizer.update`."""
-        if decay is not None:
-            w *= self.factor(1 - rate * decay)
-        self.adapt(w, g, m, v, work, rate)
+        shrink = None if decay is None else self.factor(1 - rate * decay)
+        self.adapt(w, g, m, v, work, rate, shrink)

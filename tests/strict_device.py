@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from tests.compiled_kernel import CompiledKernel, gemm_strided_batched
 from tests.real_cupy import accepts, real_cupy, resolve
 
 
@@ -50,6 +51,11 @@ class StrictArray(NDArrayOperatorsMixin):
 
     def __bool__(self):
         return bool(self._read())
+
+    @property
+    def data(self):
+        """Where the numbers lie, for cuBLAS."""
+        return SimpleNamespace(ptr=self._values.ctypes.data)
 
     def _read(self):
         StrictArray.host_reads += 1
@@ -113,8 +119,11 @@ class StrictCuPy:
     cuda = SimpleNamespace(
         Device=lambda: SimpleNamespace(id=0),
         get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
+        device=SimpleNamespace(get_cublas_handle=lambda: 0),
+        cublas=SimpleNamespace(gemmStridedBatchedEx=gemm_strided_batched, CUBLAS_GEMM_DEFAULT=-1, CUBLAS_COMPUTE_32F=68,
+                               CUBLAS_COMPUTE_64F=70, CUBLAS_COMPUTE_32F_FAST_TF32=77),
         runtime=SimpleNamespace(CUDARuntimeError=RuntimeError, getDeviceProperties=lambda number: {"name": b"strict"},
-                                memGetInfo=lambda: (2 ** 30, 2 ** 31)))
+                                memGetInfo=lambda: (2 ** 30, 2 ** 31), CUDA_R_32F=0, CUDA_R_64F=1))
     get_default_memory_pool = staticmethod(lambda: SimpleNamespace(free_bytes=lambda: 2 ** 20))
 
     def __init__(self):
@@ -125,6 +134,12 @@ class StrictCuPy:
             raise AttributeError(name)
         _in_cupy(name)
         return _named(getattr(np, name), name)
+
+    @staticmethod
+    def ElementwiseKernel(*description):
+        """A kernel of the same text, for the processor (`tests.compiled_kernel`)."""
+        kernel = CompiledKernel(*description)
+        return lambda *arguments: kernel(*_unwrap(arguments))
 
     @staticmethod
     def asarray(values, dtype=None):

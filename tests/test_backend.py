@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import backend
-from backend import BackendError, RowIndex, RowSums, array_module, open_device, to_host
+from backend import BackendError, array_module, open_device, to_host
 from layers import Cache, CrossEntropy, MeanSquaredError
+from rows import RowIndex, RowSums
 from tests.real_cupy import real_cupy, usable_gpu
 from tests.strategies import KINDS, Case, assert_close, both_passes
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import streams
@@ -39,8 +39,8 @@ def test_streams_have_numbers_of_their_own():
 def test_a_seed_draws_what_it_always_drew():
     drawn = streams.generator(3, streams.WEIGHTS, 7).integers(1000, size=4)
     np.testing.assert_array_equal(drawn, [391, 958, 154, 42])
-    bits = streams.row_bits(3, step=5, layer=7, first_row=2, rows=1, width=4)
-    np.testing.assert_array_equal(bits, [[31680, 21064, 39690, 5158]])
+    bits = streams.row_bits([3], step=5, layer=7, first_row=2, rows=1, width=4)
+    np.testing.assert_array_equal(bits, [[[31680, 21064, 39690, 5158]]])
 
 
 def test_names_have_numbers_that_stay():
@@ -48,42 +48,57 @@ def test_names_have_numbers_that_stay():
     assert len({streams.number_of(name) for name in ("U", "V", "W", "hidden_1", "hidden_2")}) == 5
 
 
-block = st.fixed_dictionaries({"seed": seeds, "step": numbers, "layer": numbers, "width": st.integers(1, 40)})
+block = st.fixed_dictionaries({"seeds": st.lists(seeds, min_size=1, max_size=3), "step": numbers, "layer": numbers, "width": st.integers(1, 40)})
 
 
 @given(key=block, bounds=st.lists(st.integers(0, 50), min_size=2, max_size=6, unique=True).map(sorted))
 def test_a_row_gets_the_same_bits_in_any_block(key, bounds):
     whole = streams.row_bits(first_row=bounds[0], rows=bounds[-1] - bounds[0], **key)
     parts = [streams.row_bits(first_row=start, rows=stop - start, **key) for start, stop in itertools.pairwise(bounds)]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+@given(key=block)
+def test_a_stack_gets_the_bits_of_its_runs(key):
+    together = streams.row_bits(first_row=3, rows=4, **key)
+    for bits, seed in zip(together, key["seeds"], strict=True):
+        np.testing.assert_array_equal(bits, streams.row_bits(first_row=3, rows=4, **key | {"seeds": [seed]})[0])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(key=block, first_row=st.integers(0, 2 ** 40))
+def test_a_gpu_draws_the_same_bits(strict_cupy, key, first_row):
+    here, there = (streams.row_bits(first_row=first_row, rows=5, xp=xp, **key) for xp in (np, strict_cupy))
+    np.testing.assert_array_equal(there.get(), here)
 
 
 @given(key=block, rows=st.integers(1, 9))
 def test_a_block_has_the_shape_asked_for(key, rows):
     bits = streams.row_bits(first_row=3, rows=rows, **key)
-    assert bits.shape == (rows, key["width"])
+    assert bits.shape == (len(key["seeds"]), rows, key["width"])
     assert bits.dtype == np.uint16
 
 
-@given(key=block, other=st.sampled_from(["seed", "step", "layer"]))
+@given(key=block, other=st.sampled_from(["seeds", "step", "layer"]))
 def test_another_key_gets_other_bits(key, other):
     # 16 words of 16 bits agree in all by chance once in 2^256.
-    key = key | {"width": 16}
+    key = key | {"width": 16, "seeds": key["seeds"][:1]}
+    changed = [(key["seeds"][0] + 1) % 2 ** 32] if other == "seeds" else (key[other] + 1) % 2 ** 32
     first = streams.row_bits(first_row=0, rows=1, **key)
-    second = streams.row_bits(first_row=0, rows=1, **key | {other: (key[other] + 1) % 2 ** 32})
+    second = streams.row_bits(first_row=0, rows=1, **key | {other: changed})
     assert not np.array_equal(first, second)
 
 
 @given(key=block)
 def test_rows_get_bits_of_their_own(key):
     bits = streams.row_bits(first_row=0, rows=20, **key | {"width": 16})
-    assert len(np.unique(bits, axis=0)) == 20
+    assert all(len(np.unique(of_run, axis=0)) == 20 for of_run in bits)
 
 
 @pytest.mark.parametrize("shape", [(1000, 16), (400, 40), (16_000, 1)])
 @pytest.mark.parametrize("seed", range(4))
 def test_bits_are_uniform(shape, seed):
-    bits = streams.row_bits(seed, step=1, layer=2, first_row=0, rows=shape[0], width=shape[1])
+    bits = streams.row_bits([seed], step=1, layer=2, first_row=0, rows=shape[0], width=shape[1])
     for part in (bits >> 12, bits & 15):  # the highest and the lowest four bits
         assert_uniform(np.bincount(part.reshape(-1), minlength=16))
 
@@ -95,7 +110,7 @@ def test_a_generator_is_uniform(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_neighbouring_rows_are_independent(seed):
-    bits = streams.row_bits(seed, step=1, layer=2, first_row=0, rows=16_001, width=1)[:, 0] >> 14
+    bits = streams.row_bits([seed], step=1, layer=2, first_row=0, rows=16_001, width=1)[0, :, 0] >> 14
     assert_uniform(np.bincount(4 * bits[:-1] + bits[1:], minlength=16))
 
 

@@ -1,7 +1,7 @@
 """How much memory a stack of runs takes, and how many runs fit.
 
 What counts is known from shapes: of each run its parameters, their gradients (a set for each chunk) and running
-averages, its data, and the one-hot matrices that sum gradients; on a GPU also its intermediate results, which on a CPU
+averages, its data, and what sums gradients of tables; on a GPU also its intermediate results, which on a CPU
 are those of one chunk at a time. The estimate is rough and rather too large.
 """
 

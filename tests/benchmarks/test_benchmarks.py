@@ -26,7 +26,7 @@ RESULTS = {
         "parts": {"transformer": {"layers": {"tokens": 1.0, "loss": 2.5}}},
         "diagram": {"runs": 1292, "steps": 2000, "seconds": 7200.0, "measured": {"0.1": 1.25, "0.9": 9.0}},
         "gpu": {"device": "a GPU", "step": {"milliseconds": {"this program": ENTRY}, "losses": {}},
-                "runs": {"64": ENTRY},
+                "runs": {"64": ENTRY}, "runs with tf32": {"64": ENTRY},
                 "diagram": {"runs": 1292, "steps": 2000, "seconds": 360.0, "measured": "all"}},
         "start": {"seconds": {"importing NumPy": ENTRY}, "peak megabytes": {"500 steps": 123.4}}}}
 
@@ -126,14 +126,14 @@ def test_the_gpu_section_trains_there(strict_cupy, monkeypatch):
     monkeypatch.setattr(sections, "peers", lambda task, kinds: [])
     monkeypatch.setattr(sections, "Task", SmallTask)
     monkeypatch.setattr(sections, "grown", lambda values, make, rounds, steps: {
-        str(value): make(value)[0].backend for value in values})
+        str(value): (make(value)[0].backend, make(value)[0].tf32) for value in values})
     monkeypatch.setattr("benchmarks.diagram.STEPS", 1)
     monkeypatch.setattr("benchmarks.diagram.ALPHAS", (0.5,))
     monkeypatch.setattr("benchmarks.diagram.XIS", (0.0, 0.3))
     monkeypatch.setattr("benchmarks.diagram.TrainingConfig", partial(TrainingConfig, p=5, width=8))
     result = sections.gpu(rounds=1, steps=1)
     assert list(result["step"]["losses"]) == ["this program"]
-    assert set(result["runs"].values()) == {"cupy"}
+    assert (set(result["runs"].values()), set(result["runs with tf32"].values())) == ({("cupy", False)}, {("cupy", True)})
     assert (result["diagram"]["runs"], result["diagram"]["measured"]) == (8, "all")
 
 

@@ -38,6 +38,15 @@ class TestAStack:
         for together, config in zip(outcomes(configs, device=open_device("cupy", "float64")), configs, strict=True):
             assert_close(together, outcomes([config])[0], 1e-9)
 
+    @pytest.mark.parametrize("on", [False, True])
+    def test_on_a_device_multiplies_with_tf32_where_asked_to(self, strict_cupy, monkeypatch, on):
+        cublas, asked = strict_cupy.cuda.cublas, set()
+        monkeypatch.setattr(cublas, "gemmStridedBatchedEx", lambda *arguments: asked.add(arguments[-2]))
+        config = replace(small(dtype="float32"), backend="cupy", tf32=on).resolved()
+        with Trainer([config, replace(config, seed=1)]) as trainer:
+            trainer.step()
+        assert asked == {cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if on else cublas.CUBLAS_COMPUTE_32F}
+
     def test_on_a_device_reads_nothing_back_within_a_step(self, strict_cupy):
         with Trainer(stack_of(SETTINGS["dropout"]), open_device("cupy", "float32")) as trainer:
             before = strict_cupy.ndarray.host_reads

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import backend
-from backend import RowIndex, RowSums
+import rows
+from rows import RowIndex, RowSums
 from tests.strategies import cases
 
 MANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -44,7 +44,7 @@ class TestRowIndex:
 
 @pytest.fixture(params=[3, 300], ids="{} at a time".format)
 def part(request, monkeypatch):
-    monkeypatch.setattr(backend, "PART", request.param)
+    monkeypatch.setattr(rows, "PART", request.param)
 
 
 @pytest.mark.usefixtures("part")
