@@ -35,6 +35,7 @@ class RowIndex:
         # The tables of a stack are one table of R K rows, in which run r reads row r K + k.
         flat = (index + rows * xp.arange(runs)[:, None]) if stack else index
         self.flat = flat.reshape(-1)
+        self.columns = xp.arange(table.shape[-1])
         self.shape = (*stack, index.shape[-1])
 
     def take(self, table: Array, out: Array) -> Array:
@@ -67,7 +68,7 @@ def take_pair(m: RowIndex, U: Array, n: RowIndex, V: Array, out: Array, workspac
         out += n.take(V, workspace)
         return out
     width = out.shape[-1]
-    TAKE_PAIR(U.reshape(-1), V.reshape(-1), m.flat[:, None], n.flat[:, None], array_module(out).arange(width), width,
+    TAKE_PAIR(U.reshape(-1), V.reshape(-1), m.flat[:, None], n.flat[:, None], m.columns, width,
               out.reshape(-1, width))
     return out
 
@@ -157,10 +158,10 @@ class SegmentSums:
         """See `RowSums.add`."""
         xp, (D, N) = array_module(rows), rows.shape[-2:]
         runs = math.prod(rows.shape[:-2])
-        if runs not in self._segments:
-            self._segments[runs] = [self._ordered(xp, index, runs, D) for index in self._indices]
-        column = xp.arange(N)
-        for (order, start, stop), table in zip(self._segments[runs], tables, strict=True):
+        if (runs, N) not in self._segments:
+            self._segments[runs, N] = xp.arange(N), [self._ordered(xp, index, runs, D) for index in self._indices]
+        column, segments = self._segments[runs, N]
+        for (order, start, stop), table in zip(segments, tables, strict=True):
             ADD_SEGMENTS(rows.reshape(-1), order, start[:, None], stop[:, None], column, N, table.reshape(-1, N))
 
     def _ordered(self, xp, index, runs, D):

@@ -38,8 +38,7 @@ def step_in_parts(trainer: Trainer, network, grads, caches) -> dict[str, float]:
         for name, layer in layers:
             x = layer.forward(x, cache[name], mode)
             watch(name)
-        trainer.loss.forward(x, chunk.labels, cache["loss"], examples=trainer.batch_size, out=x)
-        dy = trainer.loss.backward(cache["loss"])
+        dy = trainer.loss.gradient(x, chunk.labels, cache["loss"], examples=trainer.batch_size, out=x)
         watch("loss")
         for name, layer in reversed(layers):
             dy = layer.backward(dy, cache[name], grads[name] if chain else grads)

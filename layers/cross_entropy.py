@@ -20,6 +20,23 @@ class CrossEntropy:
 
     def forward(self, logits, labels, cache, examples=None, out=None):
         """The loss of some rows of a batch; parameters and result as in `MeanSquaredError.forward`."""
+        z_y, total = self._compare(logits, labels, cache, examples, out)
+        return (array_module(total).log(total) - z_y).sum(axis=-1) / cache.examples
+
+    def backward(self, cache):
+        """dL/dlogits, array (..., D, p); once for each forward pass, whose P it turns into the gradient."""
+        dz = cache.P
+        dz.reshape(-1)[cache.at] -= 1
+        dz /= cache.examples
+        return dz
+
+    def gradient(self, logits, labels, cache, examples=None, out=None):
+        """dL/dlogits without L; parameters as in `MeanSquaredError.forward`."""
+        self._compare(logits, labels, cache, examples, out)
+        return self.backward(cache)
+
+    def _compare(self, logits, labels, cache, examples, out):
+        """Leave P in the cache; the logit of each label, less its row's largest one, and the sum of each row's exp."""
         xp = array_module(logits)
         cache.examples = examples or logits.shape[-2]
         cache.at = at_labels(logits, labels, cache)
@@ -29,11 +46,4 @@ class CrossEntropy:
         xp.exp(P, out=P)
         total = P.sum(axis=-1, keepdims=True)
         P /= total
-        return (xp.log(total[..., 0]) - z_y).sum(axis=-1) / cache.examples
-
-    def backward(self, cache):
-        """dL/dlogits, array (..., D, p); once for each forward pass, whose P it turns into the gradient."""
-        dz = cache.P
-        dz.reshape(-1)[cache.at] -= 1
-        dz /= cache.examples
-        return dz
+        return z_y, total[..., 0]

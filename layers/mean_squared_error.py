@@ -34,15 +34,23 @@ class MeanSquaredError:
         loss : array (...)
             One value per run; the values of a batch's chunks add up to the batch's.
         """
-        cache.terms = (examples or logits.shape[-2]) * logits.shape[-1]
-        residual = cache.residual = cache.empty("residual", logits.shape, like=logits) if out is None else out
-        if residual is not logits:
-            residual[...] = logits
-        residual.reshape(-1)[at_labels(logits, labels, cache)] -= 1
-        each = residual.reshape(*residual.shape[:-2], -1)  # one row for each run
-        return squared_norms(each) / cache.terms
+        self._compare(logits, labels, cache, examples, out)
+        residual = cache.residual
+        return squared_norms(residual.reshape(*residual.shape[:-2], -1)) / cache.terms  # one row for each run
 
     def backward(self, cache):
         """dL/dlogits, array (..., D, p); once for each forward pass, whose residual it turns into the gradient."""
         xp = array_module(cache.residual)
         return xp.multiply(cache.residual, 2 / cache.terms, out=cache.residual)
+
+    def gradient(self, logits, labels, cache, examples=None, out=None):
+        """dL/dlogits without L; parameters as in `forward`."""
+        self._compare(logits, labels, cache, examples, out)
+        return self.backward(cache)
+
+    def _compare(self, logits, labels, cache, examples, out):
+        cache.terms = (examples or logits.shape[-2]) * logits.shape[-1]
+        residual = cache.residual = cache.empty("residual", logits.shape, like=logits) if out is None else out
+        if residual is not logits:
+            residual[...] = logits
+        residual.reshape(-1)[at_labels(logits, labels, cache)] -= 1

@@ -58,6 +58,16 @@ class TestLosses:
         np.testing.assert_array_equal(z, before)
 
     @every_loss
+    @given(case=cases(), in_place=st.booleans())
+    def test_the_gradient_alone_is_that_of_both_passes(self, loss, case, in_place):
+        z, labels, cache = case.normal((*case.stack, case.examples, case.p)), case.labels(), Cache()
+        loss.forward(z, labels, cache, examples=7)
+        expected = loss.backward(cache)
+        gradient = loss.gradient(z, labels, Cache(), examples=7, out=z if in_place else None)
+        np.testing.assert_array_equal(gradient, expected)
+        assert (gradient is z) == in_place
+
+    @every_loss
     @given(case=cases())
     def test_backward_is_the_slope_of_forward(self, loss, case):
         z, labels, cache = case.normal((*case.stack, case.examples, case.p)), case.labels(), Cache()
