@@ -1,4 +1,4 @@
-"""Train a network on modular arithmetic and watch it grok: the command.
+"""Train a network on modular arithmetic, or on digits, and watch it grok: the command.
 
 It reads options, trains one network through `training.train`, and writes a run folder. Everything it does can be done
 in Python as well: see `training`.
@@ -34,6 +34,7 @@ from training import (
     resume,
     train,
 )
+from training.config import OF_TASK
 from training.figures import draw_comparison, draw_figures
 from training.run import read_config, read_progress
 from training.signals import StopOnSignal
@@ -149,6 +150,9 @@ def train_or_resume(settings: dict, options: argparse.Namespace, stop: StopOnSig
 
     config = base_config(options)
     config = dataclasses.replace(config, **settings)
+    for name in settings:
+        if any(name in names and task != config.task for task, names in OF_TASK.items()):
+            raise ConfigError(name, f"has no meaning with --task {config.task}")
     if options.continue_from is not None:
         config = continued(config, options)
     config = config.resolved()
@@ -181,6 +185,12 @@ def base_config(options: argparse.Namespace) -> TrainingConfig:
 def continued(config: TrainingConfig, options: argparse.Namespace) -> TrainingConfig:
     """The settings of a run that starts from another one's weights."""
     source = read_progress(options.continue_from).config
+    if config.task != source.task:
+        raise ConfigError("task", f"must be that of the other run, {source.task}, got {config.task}")
+    if config.task != "modular":
+        if options.test_set is not None:
+            raise ConfigError("test_set", f"has no meaning with --task {config.task}, which has one test set")
+        return dataclasses.replace(config, continue_from=str(options.continue_from.resolve()))
     same_split = all(getattr(config, name) == getattr(source, name) for name in SPLIT_BY)
     if options.test_set == "original" and not same_split:
         raise ConfigError("test_set", f"original cannot be kept where {', '.join(map(option_name, SPLIT_BY))} are not "
@@ -226,7 +236,8 @@ def make_folder(config: TrainingConfig, out: Path | None) -> Path:
         out.mkdir(parents=True)
         return out
     date = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    name = f"{date}-{config.model}-p{config.p}-xi{config.xi:g}-wd{config.weight_decay:g}-seed{config.seed}"
+    task = f"p{config.p}" if config.task == "modular" else f"{config.task}{config.train_size}"
+    name = f"{date}-{config.model}-{task}-xi{config.xi:g}-wd{config.weight_decay:g}-seed{config.seed}"
     for number in range(1, 1000):
         folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
         try:

@@ -10,7 +10,7 @@ from backend import BACKENDS, DTYPES
 from data.operations import OPERATIONS
 from layers.activations import ACTIVATIONS
 from optim import OPTIMIZERS
-from training.config import LOSSES, MODELS, TrainingConfig
+from training.config import LOSSES, MODELS, TASKS, TrainingConfig
 
 DESCRIPTION = """\
 Train a small network on (m + n) mod p, with a fraction xi of the training labels wrong.
@@ -18,6 +18,10 @@ Train a small network on (m + n) mod p, with a fraction xi of the training label
 Such a network first memorises its training set, wrong labels and all, and later, suddenly,
 generalises: it groks. Under weight decay it then unlearns the wrong labels. The defaults show both
 stages in some ten seconds. The run, with its figures, goes into a folder of its own.
+
+With --task mnist the network reads handwritten digits instead, with a fraction xi of their
+training labels wrong: there it generalises first and memorises later, unless weight decay or
+dropout keeps it from that.
 """
 
 EPILOG = """\
@@ -27,6 +31,8 @@ defaults that depend on the setting (each holds unless the option is given):
                                    --batch-norm alone takes --batch-size 64
   --model relu-mlp                 --lr 0.001  --weight-decay 20  --steps 5000  --loss mse
   --model transformer              --lr 0.01  --weight-decay 0.5  --steps 1000 --loss cross-entropy
+  --task mnist                     --lr 0.001  --weight-decay 40  --steps 500  --loss mse  --width 200
+                                   --model relu-mlp, which has biases there; also with a minibatch
 
 examples:
   python grok.py                                        full inversion at xi 0.35
@@ -36,6 +42,8 @@ examples:
   python grok.py --weight-decay 20 --steps 5000         forgetting: learns, then loses everything
   python grok.py --batch-norm --alpha 0.65 --steps 2000 BatchNorm unlearns without weight decay
   python grok.py --model transformer --xi 0             a one-layer transformer groks
+  python grok.py --task mnist                           digits: weight decay keeps wrong labels out
+  python grok.py --task mnist --weight-decay 0          they are memorised, test accuracy falls
 
   python grok.py --resume DIR                           finish a run that was interrupted
   python grok.py --resume DIR --steps 2000              go on with a finished one
@@ -47,7 +55,7 @@ exit codes: 0 done; 1 the run's folder can no longer be written to; 2 an option 
 """
 
 # What options are called where it differs from the setting's name.
-OPTION_NAMES = {"learning_rate": "--lr", "test_alpha": "--test-set"}
+OPTION_NAMES = {"learning_rate": "--lr", "test_alpha": "--test-set", "train_size": "--examples"}
 
 
 def option_name(field: str) -> str:
@@ -85,20 +93,28 @@ def parser(version: str) -> argparse.ArgumentParser:
     default = TrainingConfig()
 
     task = parser.add_argument_group("task")
+    task.add_argument("--task", choices=TASKS, help="modular: an operation on pairs of residues; mnist: images of "
+                                                    f"digits (default {default.task})")
     task.add_argument("--p", type=int, help=f"the modulus (default {default.p})")
     task.add_argument("--operation", choices=OPERATIONS, help=f"on pairs (m, n), mod p (default {default.operation})")
     task.add_argument("--alpha", type=float, help="fraction of all pairs that is trained on, in (0, 1]; the others are "
                                                   f"the test set (default {default.alpha})")
+    task.add_argument("--examples", type=int, dest="train_size", metavar="EXAMPLES",
+                      help="of mnist: how many images are trained on, the first of 7000 (default 1000); 2000 others "
+                           "are the test set")
     task.add_argument("--xi", type=float, help="fraction of training labels that is redrawn at random, in [0, 1] "
                                                f"(default {default.xi})")
 
     network = parser.add_argument_group("network")
     network.add_argument("--model", choices=MODELS, help="mlp: the two-layer network W phi(U e_m + V e_n); relu-mlp: a "
-                                                         "deeper one; transformer: one layer, two tokens (default mlp)")
-    network.add_argument("--width", type=int, help="neurons of a hidden layer, N (default 500), or features of a token "
-                                                   "in the transformer (default 128)")
+                                                         "deeper one; transformer: one layer, two tokens (default mlp; "
+                                                         "of images relu-mlp, the only one for them)")
+    network.add_argument("--width", type=int, help="neurons of a hidden layer, N (default 500; 200 of images), or "
+                                                   "features of a token in the transformer (default 128)")
     network.add_argument("--activation", choices=ACTIVATIONS, help="phi (default square; relu in relu-mlp)")
     network.add_argument("--depth", type=int, help=f"weight layers of relu-mlp (default {default.depth})")
+    network.add_argument("--initial-scale", type=float, help="of mnist: factor on the usual initial weights and "
+                                                             f"biases (default {default.initial_scale:g})")
     network.add_argument("--heads", type=int, help=f"attention heads of the transformer (default {default.heads})")
     network.add_argument("--layer-norm", action="store_true", help="LayerNorm in the transformer")
     network.add_argument("--batch-norm", action="store_true", help="BatchNorm after the activations of an MLP")
@@ -139,6 +155,8 @@ def parser(version: str) -> argparse.ArgumentParser:
     machine = parser.add_argument_group("machine")
     machine.add_argument("--backend", choices=BACKENDS, help="numpy: CPU, cupy: NVIDIA GPU (default numpy)")
     machine.add_argument("--dtype", choices=DTYPES, help=f"(default {default.dtype})")
+    machine.add_argument("--tf32", action="store_true", help="let a GPU's tensor cores multiply float32 numbers "
+                                                             "rounded to 10 bits of mantissa")
     machine.add_argument("--threads", type=int, help="(default: all cores; the result does not depend on it)")
 
     output = parser.add_argument_group("output")

@@ -59,7 +59,8 @@ def matmul(a: Array, b: Array, out: Array) -> Array:
 
 def _operand(x: Array) -> tuple[int, int, int] | None:
     """How cuBLAS is to read a factor: whether transposed (1) or as it lies (0), the numbers from one row to the next,
-    and those from one run to the next. None if it cannot."""
+    and those from one run to the next. None if it cannot.
+    """
     if x.ndim > 3 or x.dtype.kind != "f":
         return None
     *stack, row, column = (stride // x.itemsize for stride in x.strides)

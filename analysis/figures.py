@@ -87,7 +87,8 @@ def training_curves(history: Mapping[str, Sequence[float]], path: str | os.PathL
     ----------
     history : mapping of str to sequence (T,)
         The columns step, train_loss, test_loss, train_accuracy, test_accuracy, corrupted_accuracy,
-        uncorrupted_accuracy, mean_ipr, weight_norm. Columns that are missing or NaN throughout are left out.
+        uncorrupted_accuracy, mean_ipr, weight_norm. Columns that are missing or NaN throughout are left out; without
+        mean_ipr (of images) there is no panel for it.
     path : path
     title : str
     grok_step, unlearn_step : int, optional
@@ -99,8 +100,10 @@ def training_curves(history: Mapping[str, Sequence[float]], path: str | os.PathL
     -------
     path : Path
     """
-    figure, axes = new_figure(2, 2, (10, 6.8), title, sharex=True)
-    accuracy, loss, ipr, norm = axes.flat
+    periodic = np.any(np.isfinite(np.asarray(history.get("mean_ipr", []), dtype=float)))
+    rows, columns, size = (2, 2, (10, 6.8)) if periodic else (1, 3, (13, 3.8))
+    figure, axes = new_figure(rows, columns, size, title, sharex=True)
+    accuracy, loss, *ipr, norm = axes.flat
     steps = np.asarray(history["step"], dtype=float)
     corrupted = history.get("corrupted_accuracy")
     for name, style in SETS.items():
@@ -108,16 +111,19 @@ def training_curves(history: Mapping[str, Sequence[float]], path: str | os.PathL
             continue  # that is the whole training set
         draw_curve(accuracy, steps, history.get(f"{name}_accuracy"), label=LABELS[name], **style)
         draw_curve(loss, steps, history.get(f"{name}_loss"), label=LABELS[name], **style)
-    draw_curve(ipr, steps, history.get("mean_ipr"), color=BLACK)
+    for panel in ipr:
+        draw_curve(panel, steps, history["mean_ipr"], color=BLACK)
+        panel.set(ylabel="mean IPR of neurons", ylim=(0, 1.05))
     draw_curve(norm, steps, history.get("weight_norm"), color=BLACK)
     if xi:
         accuracy.axhline(1 - xi, color=GREY, linewidth=1, linestyle=(0, (6, 3)), zorder=1, label=f"1 - ξ = {1 - xi:g}")
     accuracy.set(ylabel="accuracy", ylim=(-0.03, 1.05))
     loss.set(ylabel="loss")
     _scale_losses([loss])
-    ipr.set(ylabel="mean IPR of neurons", ylim=(0, 1.05), xlabel="step")
-    norm.set(ylabel="weight norm", xlabel="step")
+    norm.set(ylabel="weight norm")
     norm.set_ylim(bottom=0)
+    for panel in axes[-1]:
+        panel.set_xlabel("step")
     if len(steps) > 1:
         # Logarithmic, but with room for step 0, which is where every run starts.
         first, last = steps[steps > 0][0], steps[-1]

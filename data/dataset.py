@@ -19,7 +19,7 @@ class Dataset:
     Attributes
     ----------
     inputs : array (D, features)
-        For modular arithmetic the pairs (m, n), integers.
+        For modular arithmetic the pairs (m, n), integers; of images a row of pixels each, floats.
     labels : integer array (D,)
         The labels that are trained on, or tested against.
     true_labels : integer array (D,)

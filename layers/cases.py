@@ -20,6 +20,7 @@ from backend import Device, open_device
 from layers.base import Layer, Mode
 from layers.checking import check_layer, check_loss, check_network
 from layers.finite_differences import Row
+from layers.mlp import ImageMLP
 
 EXAMPLES, FEATURES, WIDTH, P, TOKENS = 5, 4, 6, 7, 2
 STACKS = (None, 3, EXAMPLES)
@@ -154,6 +155,10 @@ CASES = {case.name: case for case in (
     Case("DeepMLP/all", layers.DeepMLP,
          lambda kind, R: kind(P, WIDTH, activation="gelu", dropout=_rates(R), batch_norm=True),
          _integers, training=True, loss=_MSE),
+    Case("ImageMLP/plain", ImageMLP, lambda kind, R: kind(FEATURES, P, WIDTH, depth=4), _plain_rows, loss=_MSE),
+    Case("ImageMLP/all", ImageMLP,
+         lambda kind, R: kind(FEATURES, P, WIDTH, activation="gelu", dropout=_rates(R), batch_norm=True),
+         _plain_rows, training=True, loss=_CE),
     Case("Transformer/plain", layers.Transformer, lambda kind, R: kind(P, 8, heads=4), _integers, loss=_CE),
     Case("FusedTransformer/plain", layers.FusedTransformer, lambda kind, R: kind(P, 8, heads=4), _integers, loss=_CE),
     Case("FusedTransformer/layer-norm", layers.FusedTransformer, lambda kind, R: kind(P, 8, heads=2, layer_norm=True),

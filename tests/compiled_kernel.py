@@ -60,7 +60,8 @@ class CompiledKernel:
         self.inputs, self.outputs = Parameter.all_of(in_params), Parameter.all_of(out_params)
         self.operation, self.name = operation, name
         for one in (*self.inputs, *self.outputs):
-            assert one.name not in ("i", "n") and one.name[0] != "_", f"{one.name} is a name that CuPy keeps for itself"
+            reserved = one.name in ("i", "n") or one.name.startswith("_")
+            assert not reserved, f"{one.name} is a name that CuPy keeps for itself"
 
     def __call__(self, *arguments) -> None:
         parameters = [*self.inputs, *self.outputs]

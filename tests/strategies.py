@@ -39,6 +39,7 @@ from layers import (
     Transformer,
     TwoLayerNetwork,
 )
+from layers.mlp import ImageMLP
 
 HEADS = 2
 
@@ -93,6 +94,9 @@ NETWORKS = {
     "DeepMLP": Kind(lambda c: DeepMLP(c.p, c.width, depth=4), "pairs"),
     "DeepMLP with dropout and BatchNorm": Kind(
         lambda c: DeepMLP(c.p, c.width, depth=3, activation="gelu", dropout=c.rate, batch_norm=True), "pairs"),
+    "ImageMLP": Kind(lambda c: ImageMLP(c.width, c.p, 5, depth=4)),
+    "ImageMLP with dropout and BatchNorm": Kind(
+        lambda c: ImageMLP(c.width, c.p, 5, depth=3, activation="gelu", dropout=c.rate, batch_norm=True)),
     "Transformer": Kind(lambda c: Transformer(c.p, c.width, HEADS), "pairs"),
     "Transformer with dropout and LayerNorm": Kind(
         lambda c: Transformer(c.p, c.width, HEADS, dropout=c.rate, layer_norm=True), "pairs"),

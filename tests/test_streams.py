@@ -48,7 +48,8 @@ def test_names_have_numbers_that_stay():
     assert len({streams.number_of(name) for name in ("U", "V", "W", "hidden_1", "hidden_2")}) == 5
 
 
-block = st.fixed_dictionaries({"seeds": st.lists(seeds, min_size=1, max_size=3), "step": numbers, "layer": numbers, "width": st.integers(1, 40)})
+block = st.fixed_dictionaries({"seeds": st.lists(seeds, min_size=1, max_size=3), "step": numbers, "layer": numbers,
+                               "width": st.integers(1, 40)})
 
 
 @given(key=block, bounds=st.lists(st.integers(0, 50), min_size=2, max_size=6, unique=True).map(sorted))

@@ -7,8 +7,9 @@ Some defaults depend on other settings, as they do in the paper. They are None u
     minibatch B, or BatchNorm   0.01 sqrt(B / 256)   0              2000 * 256 / B   20           mse
     relu-mlp                    0.001                20             5000             20           mse
     transformer                 0.01                 0.5            1000             20           cross-entropy
+    task mnist                  0.001                40             500              10           mse
 
-BatchNorm alone takes the paper's batch size, 64.
+BatchNorm alone takes the paper's batch size, 64. Those of images hold with minibatches and BatchNorm as well.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend import BACKENDS, DTYPES, available_cores
+from data.images import TEST_IMAGES, TRAIN_IMAGES
 from data.operations import OPERATIONS, is_prime
 from layers.activations import ACTIVATIONS
 from optim import OPTIMIZERS, SCHEDULES
 
+TASKS = ("modular", "mnist")
 MODELS = ("mlp", "relu-mlp", "transformer")
 LOSSES = ("mse", "cross-entropy")
 
+
+# The settings that have a meaning with one task alone.
+OF_TASK = {"modular": ("p", "operation", "alpha", "test_alpha"),
+           "mnist": ("train_size", "initial_scale")}
 
 # What a run computes does not depend on these.
 FREE = ("threads", "checkpoint_every", "snapshots")
@@ -57,6 +64,9 @@ class TrainingConfig:
 
     Attributes
     ----------
+    task : {"modular", "mnist"}
+        Modular arithmetic, or images of digits. Images take model relu-mlp, whose first layer is then a Linear one, and
+        none of p, operation, alpha and test_alpha.
     p : int
         The modulus; at least 2 and at most 46340, prime for operation divide.
     operation : {"add", "subtract", "multiply", "divide"}
@@ -64,14 +74,18 @@ class TrainingConfig:
         The fraction of all pairs that is trained on, in (0, 1].
     xi : float
         The fraction of training labels that is redrawn at random, in [0, 1].
-    model : {"mlp", "relu-mlp", "transformer"}
-        The two-layer network, a deeper MLP, or the one-layer transformer.
+    train_size : int, optional
+        Of images: how many are trained on, the first ones of the file; at most 7000, by default 1000.
+    model : {"mlp", "relu-mlp", "transformer"}, optional
+        The two-layer network, a deeper MLP, or the one-layer transformer. By default mlp, relu-mlp of images.
     width : int, optional
-        Neurons of a hidden layer N (default 500), or features of a token d (default 128).
+        Neurons of a hidden layer N (default 500, 200 of images), or features of a token d (default 128).
     activation : {"square", "relu", "gelu"}, optional
         Of an MLP: by default square for mlp, relu for relu-mlp.
     depth : int
         Weight layers of relu-mlp.
+    initial_scale : float
+        Of images: the factor on the usual initial weights and biases.
     heads : int
         Attention heads of the transformer.
     layer_norm : bool
@@ -96,6 +110,8 @@ class TrainingConfig:
         Fixes the split, the corruption, the initial weights, the batches and dropout.
     backend : {"numpy", "cupy"}
     dtype : {"float32", "float64"}
+    tf32 : bool
+        Whether a GPU may multiply float32 matrices with inputs rounded to 10 bits of mantissa.
     threads : int, optional
         By default one for each core. The result does not depend on it.
     checkpoint_every : int, optional
@@ -111,14 +127,17 @@ class TrainingConfig:
         default alpha: the test set is all that is not trained on.
     """
 
+    task: str = "modular"
     p: int = 97
     operation: str = "add"
     alpha: float = 0.5
     xi: float = 0.35
-    model: str = "mlp"
+    train_size: int | None = None
+    model: str | None = None
     width: int | None = None
     activation: str | None = None
     depth: int = 3
+    initial_scale: float = 1.0
     heads: int = 4
     layer_norm: bool = False
     dropout: float = 0.0
@@ -135,6 +154,7 @@ class TrainingConfig:
     seed: int = 0
     backend: str = "numpy"
     dtype: str = "float32"
+    tf32: bool = False
     threads: int | None = None
     checkpoint_every: int | None = None
     snapshots: int = 0
@@ -144,12 +164,16 @@ class TrainingConfig:
 
     @property
     def examples(self) -> int:
-        """The number of pairs that the task has."""
+        """The number of examples of the task: all pairs, or the images trained on and those of the test set."""
+        if self.task == "mnist":
+            return self.train_examples + TEST_IMAGES
         return self.p * (self.p - 1 if self.operation == "divide" else self.p)
 
     @property
     def train_examples(self) -> int:
-        """The number of pairs in the training set."""
+        """The number of examples in the training set."""
+        if self.task == "mnist":
+            return 1000 if self.train_size is None else self.train_size
         return int(self.alpha * self.examples)
 
     def resolved(self) -> TrainingConfig:
@@ -163,7 +187,7 @@ class TrainingConfig:
         self._check_types()
         self._check_values()
         batch_size = self.batch_size
-        if batch_size is None and self.batch_norm:
+        if batch_size is None and self.batch_norm and self.task == "modular":
             batch_size = min(64, self.train_examples)
         config = dataclasses.replace(self, batch_size=batch_size, threads=self.threads or available_cores())
         defaults = config._setting_defaults()
@@ -171,6 +195,9 @@ class TrainingConfig:
                                               if getattr(config, name) is None})
 
     def _setting_defaults(self) -> dict[str, Any]:
+        if self.task == "mnist":
+            return {"model": "relu-mlp", "train_size": self.train_examples, "width": 200, "activation": "relu",
+                    "learning_rate": 0.001, "weight_decay": 40.0, "steps": 500, "loss": "mse", "eval_every": 10}
         if self.model == "transformer":
             defaults = {"width": 128, "activation": "relu", "learning_rate": 0.01, "weight_decay": 0.5,
                         "steps": 1000, "loss": "cross-entropy", "eval_every": 20}
@@ -178,8 +205,8 @@ class TrainingConfig:
             defaults = {"width": 500, "activation": "relu", "learning_rate": 0.001, "weight_decay": 20.0,
                         "steps": 5000, "loss": "mse", "eval_every": 20}
         else:
-            defaults = {"width": 500, "activation": "square", "learning_rate": 0.01, "weight_decay": 15.0,
-                        "steps": 500, "loss": "mse", "eval_every": 5}
+            defaults = {"model": "mlp", "width": 500, "activation": "square", "learning_rate": 0.01,
+                        "weight_decay": 15.0, "steps": 500, "loss": "mse", "eval_every": 5}
         if self.batch_size is not None and self.model != "transformer":
             defaults |= {"learning_rate": 0.01 * math.sqrt(self.batch_size / 256), "weight_decay": 0.0,
                          "steps": max(1, 2000 * 256 // self.batch_size), "eval_every": 20}
@@ -213,6 +240,12 @@ class TrainingConfig:
             value = getattr(self, field)
             need(field, value is None or value in names, f"be one of {', '.join(names)}")
 
+        one_of("task", TASKS)
+        for task, fields in OF_TASK.items():
+            for field in fields:
+                value = getattr(self, field)
+                if task != self.task and value != getattr(TrainingConfig, field):
+                    raise ConfigError(field, f"has no meaning with task {self.task}, got {value}")
         for field, names in {"operation": OPERATIONS, "model": MODELS, "activation": tuple(ACTIVATIONS), "loss": LOSSES,
                              "optimizer": tuple(OPTIMIZERS), "schedule": tuple(SCHEDULES), "backend": BACKENDS,
                              "dtype": DTYPES}.items():
@@ -221,6 +254,9 @@ class TrainingConfig:
         for field, bound in LARGEST.items():
             at_most(field, bound)
         need("p", self.operation != "divide" or is_prime(self.p), "be prime for operation divide")
+        need("train_size", self.train_size is None or 1 <= self.train_size <= TRAIN_IMAGES,
+             f"be at least 1 and at most {TRAIN_IMAGES}, the images that there are")
+        need("model", self.task == "modular" or self.model in (None, "relu-mlp"), "be relu-mlp with task mnist")
         need("alpha", 0 < self.alpha <= 1, "lie in (0, 1]")
         need("alpha", self.train_examples >= 1, "leave at least one training example")
         need("test_alpha", self.test_alpha is None or self.alpha <= self.test_alpha <= 1,
@@ -233,10 +269,13 @@ class TrainingConfig:
         need("weight_decay", decay is None or 0 <= decay <= largest, "be finite and not negative")
         for field in ("width", "heads", "steps", "eval_every", "threads", "batch_size", "checkpoint_every"):
             at_least(field, 1)
+        need("initial_scale", 0 < self.initial_scale <= largest, "be positive and finite")
         for field in ("seed", "warmup"):
             at_least(field, 0)
         need("snapshots", self.snapshots == 0 or self.snapshots >= 2, "be 0, or at least 2 (the first and the last)")
         at_least("depth", 2)
+        need("tf32", not self.tf32 or (self.backend == "cupy" and self.dtype == "float32"),
+             "be off but with backend cupy and dtype float32")
         need("batch_size", self.batch_size is None or self.batch_size <= self.train_examples,
              f"be at most the size of the training set, {self.train_examples}")
         if self.model == "transformer":

@@ -17,10 +17,13 @@ from training.setup import make_loss
 def describe(run: Run) -> str:
     """The setting of a run in a line, for titles."""
     config = run.config
-    sign = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷"}[config.operation]
-    width = "d" if config.model == "transformer" else "N"
-    parts = [f"{config.model}, (m {sign} n) mod {config.p}", f"{width} = {config.width}", f"α = {config.alpha:g}",
-             f"ξ = {config.xi:g}", f"weight decay {config.weight_decay:g}"]
+    width = f"{'d' if config.model == 'transformer' else 'N'} = {config.width}"
+    if config.task == "modular":
+        sign = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷"}[config.operation]
+        parts = [f"{config.model}, (m {sign} n) mod {config.p}", width, f"α = {config.alpha:g}"]
+    else:
+        parts = [f"{config.model}, {config.train_size} images of {config.task}", width]
+    parts += [f"ξ = {config.xi:g}", f"weight decay {config.weight_decay:g}"]
     if config.dropout:
         parts.append(f"dropout {config.dropout:g}")
     if config.batch_norm:
@@ -31,7 +34,8 @@ def describe(run: Run) -> str:
 
 
 def draw_figures(run: Run, folder: Path) -> list[Path]:
-    """Draw a run: training curves, IPR histograms, some neurons, and, for the two-layer network, pruning curves.
+    """Draw a run: training curves; of modular arithmetic IPR histograms and some neurons as well, and of the two-layer
+    network pruning curves.
 
     Parameters
     ----------
@@ -52,12 +56,11 @@ def draw_figures(run: Run, folder: Path) -> list[Path]:
     history = {column: run.history[column] for column in run.history.last}
     before, after = run.initial_network(), run.network()
     start, end = before.neurons(), after.neurons()
-    drawn = [
-        figures.training_curves(history, folder / "training_curves.png", title, run.history.grok_step,
-                                run.history.unlearn_step, run.config.xi),
-        figures.ipr_histogram(neuron_ipr(*start), neuron_ipr(*end), folder / "ipr_histogram.png", title),
-        figures.neuron_panels(start, end, folder / "neurons.png", title),
-    ]
+    drawn = [figures.training_curves(history, folder / "training_curves.png", title, run.history.grok_step,
+                                     run.history.unlearn_step, run.config.xi)]
+    if end:
+        drawn += [figures.ipr_histogram(neuron_ipr(*start), neuron_ipr(*end), folder / "ipr_histogram.png", title),
+                  figures.neuron_panels(start, end, folder / "neurons.png", title)]
     if isinstance(after, TwoLayerNetwork):
         curves = pruning_curves(after, pruning_sets(run), pruning_orders(neuron_ipr(*end), run.config.seed),
                                 loss=make_loss(run.config))

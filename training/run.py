@@ -96,12 +96,14 @@ class Run:
         """What summary.json holds: the last measurements under the names of the history's columns, and what follows."""
         last = self.history.last
         network = self.network()
+        neurons = network.neurons()
         return {
             **{name: value for name, value in last.items() if name != "step"},
             # A constant counts as periodic in the paper's IPR: of a network that has collapsed this tells the truth.
-            "mean_ipr_without_constant": float(mean_ipr(*network.neurons(), constant=False)),
+            "mean_ipr_without_constant": float(mean_ipr(*neurons, constant=False)) if neurons else None,
+            # What the phases are told by presupposes a rule that can be learnt exactly.
             "phase": phase(last["train_accuracy"], last["test_accuracy"], self.config.xi,
-                           self.history.best_test_accuracy),
+                           self.history.best_test_accuracy) if self.config.task == "modular" else None,
             "grok_step": self.history.grok_step,
             "unlearn_step": self.history.unlearn_step,
             "steps": self.step,

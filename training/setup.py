@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from backend import Device
-from data import Problem, modular_problem
+from data import Problem, mnist_problem, modular_problem
+from data.images import DIGITS, PIXELS
 from layers import (
     CrossEntropy,
     DeepMLP,
@@ -18,12 +19,15 @@ from layers import (
     Transformer,
     TwoLayerNetwork,
 )
+from layers.mlp import ImageMLP
 from optim import OPTIMIZERS, Optimizer
 from training.config import TrainingConfig
 
 
 def make_problem(config: TrainingConfig) -> Problem:
     """The training and the test set of a run."""
+    if config.task == "mnist":
+        return mnist_problem(config.train_examples, config.xi, config.seed)
     return modular_problem(config.p, config.operation, config.alpha, config.xi, config.seed,
                            config.test_alpha)
 
@@ -39,7 +43,10 @@ def make_network(configs: Sequence[TrainingConfig], device: Device) -> Layer:
     """
     first = configs[0]
     dropout = per_run([config.dropout for config in configs])
-    if first.model == "transformer" and not np.any(dropout):
+    if first.task == "mnist":
+        network = ImageMLP(PIXELS, DIGITS, first.width, first.depth, first.activation, dropout, first.batch_norm,
+                           first.initial_scale)
+    elif first.model == "transformer" and not np.any(dropout):
         network = FusedTransformer(first.p, first.width, first.heads, first.layer_norm)
     elif first.model == "transformer":
         network = Transformer(first.p, first.width, first.heads, dropout, first.layer_norm)

@@ -61,7 +61,7 @@ def comparison_table(runs: Mapping[str, Run]) -> str:
     rows += [("phase", *(one["phase"] or "-" for one in summaries)),
              ("groks", *(step(one["grok_step"]) for one in summaries)),
              ("unlearns", *(step(one["unlearn_step"]) for one in summaries)),
-             ("mean IPR", *(f"{one['mean_ipr']:.3f}" for one in summaries)),
+             ("mean IPR", *("-" if one["mean_ipr"] is None else f"{one['mean_ipr']:.3f}" for one in summaries)),
              ("weight norm", *(f"{one['weight_norm']:.2f}" for one in summaries)),
              ("steps", *(str(one["steps"]) for one in summaries))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(runs) + 1)]

@@ -16,6 +16,7 @@ from backend import Array, Device, open_device, to_host
 from data import Dataset
 from layers import EVALUATING, Layer, Mode
 from optim import SCHEDULES
+from products import tf32_products
 from training.checkpoint import CheckpointError, read_checkpoint
 from training.chunks import OVERFLOWING, Chunk, Workers, row_slices
 from training.config import TrainingConfig
@@ -33,9 +34,13 @@ class RunsData:
 
     @classmethod
     def of(cls, datasets: Sequence[Dataset], device: Device) -> RunsData:
-        """Put data sets of equal size side by side."""
-        return cls(*(device.asarray(np.stack([getattr(data, name) for data in datasets]))
-                     for name in ("inputs", "labels", "corrupted")))
+        """Put data sets of equal size side by side; inputs that are one array for all runs (images) are kept once."""
+        inputs = [data.inputs for data in datasets]
+        shared = len(inputs) > 1 and all(one is inputs[0] for one in inputs)
+        return cls(
+            device.xp.broadcast_to(device.asarray(inputs[0]), (len(inputs), *inputs[0].shape)) if shared
+            else device.asarray(np.stack(inputs)),
+            *(device.asarray(np.stack([getattr(data, name) for data in datasets])) for name in ("labels", "corrupted")))
 
     @property
     def examples(self) -> int:
@@ -114,6 +119,7 @@ class Trainer:
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
             stack.enter_context(denormals_flushed())
+            stack.enter_context(tf32_products(self.config.tf32))
             stack.enter_context(np.errstate(**OVERFLOWING))
             self.workers = Workers(self.config.threads)
             stack.callback(self.workers.close)
@@ -137,8 +143,8 @@ class Trainer:
     def _forward_backward(self, chunk: Chunk) -> None:
         mode = Mode(training=True, seeds=chunk.seeds, step=self.step_count, first_example=chunk.rows.start)
         logits = chunk.network.forward(chunk.inputs, chunk.cache, mode)
-        self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=self.batch_size, out=logits)
-        chunk.network.backward(self.loss.backward(chunk.cache["loss"]), chunk.cache, chunk.grads)
+        dz = self.loss.gradient(logits, chunk.labels, chunk.cache["loss"], examples=self.batch_size, out=logits)
+        chunk.network.backward(dz, chunk.cache, chunk.grads)
 
     def _load_batch(self) -> None:
         """Hand the chunks the rows of the next batch: an epoch visits the examples in an order of its own."""
@@ -162,7 +168,8 @@ class Trainer:
         xp, D, T = self.device.xp, self.train_set.examples, self.test_set.examples
         train, test = (self._measure(chunks, data) for chunks, data in (
             (self.train_chunks, self.train_set), (self.test_chunks, self.test_set)))
-        ipr = xp.broadcast_to(mean_ipr(*self.network.neurons()), len(self.seeds))
+        neurons, runs = self.network.neurons(), len(self.seeds)
+        ipr = xp.broadcast_to(mean_ipr(*neurons), runs) if neurons else xp.full(runs, np.nan)
         # From a GPU all of it is fetched at once.
         measured = to_host(xp.concatenate([train, test[:2], xp.stack([ipr, self.weight_norms()])]))
         return [{
@@ -173,7 +180,7 @@ class Trainer:
             "test_accuracy": _ratio(test_hits, T),
             "corrupted_accuracy": _ratio(corrupted_hits, corrupted),
             "uncorrupted_accuracy": _ratio(train_hits - corrupted_hits, D - corrupted),
-            "mean_ipr": float(ipr),
+            "mean_ipr": float(ipr) if neurons else None,
             "weight_norm": float(norm),
         } for corrupted, (train_loss, train_hits, corrupted_hits, test_loss, test_hits, ipr, norm)
             in zip(self.corrupted, measured.T, strict=True)]

@@ -15,10 +15,11 @@ from tests.command.calling import TINY, assert_same_runs, contents, quietly, ref
 from training import TrainingConfig, load_run
 
 OTHER_VALUES = [
+    "--task mnist", "--examples 300", "--initial-scale 8",
     "--p 13", "--operation multiply", "--alpha 0.7", "--xi 0.1", "--model relu-mlp", "--width 8", "--activation gelu",
     "--depth 4", "--heads 2", "--layer-norm", "--batch-norm", "--dropout 0.1", "--loss cross-entropy",
     "--optimizer sgd", "--lr 0.5", "--weight-decay 1", "--batch-size 20", "--eval-every 7", "--seed 1",
-    "--backend cupy", "--dtype float64", "--snapshots 3"]
+    "--backend cupy", "--dtype float64", "--tf32", "--snapshots 3"]
 
 
 class TestResume:

@@ -91,7 +91,7 @@ class TestARun:
             weight_decay=0.01, dropout=0.1, batch_norm=True, batch_size=20, activation="gelu", loss="cross-entropy",
             dtype="float64", eval_every=10, seed=3, threads=1)
         command, python = load_run(Path("run")), train(config)
-        assert command.config == config
+        assert command.config == config.resolved()
         assert command.history.rows == python.history.rows
         for name, array in python.arrays.items():
             np.testing.assert_array_equal(command.arrays[name], array)
@@ -144,7 +144,7 @@ class TestHelp:
         explained = lines[0].index("full inversion")  # the column where the explanations begin
         examples = [line[:explained].split()[2:] for line in lines]
         new = [example for example in examples if "DIR" not in example]
-        assert (len(examples), len(new)) == (11, 7)
+        assert (len(examples), len(new)) == (13, 9)
         for example in new:
             TrainingConfig(**vars(parser("").parse_args(example))).resolved()
 

@@ -103,7 +103,7 @@ class Judge:
     def Residual(self, layer, at, x, training):
         return x + self.Chain(layer, at, x, training)
 
-    TwoLayerNetwork = FusedTwoLayer = DeepMLP = Transformer = FusedTransformer = Chain
+    TwoLayerNetwork = FusedTwoLayer = DeepMLP = ImageMLP = Transformer = FusedTransformer = Chain
 
 
 def close(ours, theirs):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import OPERATIONS, is_prime
+from data import OPERATIONS, is_prime, mnist_problem
 from training import ConfigError, TrainingConfig
 from training.config import LOSSES, MODELS
 
@@ -54,7 +54,7 @@ class TestAllowedSettings:
     @given(configs())
     def test_resolve_to_settings_without_gaps(self, config):
         resolved = config.resolved().to_dict()
-        optional = {"batch_size", "checkpoint_every", "continue_from", "test_alpha"}
+        optional = {"batch_size", "checkpoint_every", "continue_from", "test_alpha", "train_size"}
         assert {name for name, value in resolved.items() if value is None} <= optional
 
     @given(configs())
@@ -82,7 +82,7 @@ class TestAllowedSettings:
         {"alpha": 1.0}, {"alpha": 1}, {"xi": 0}, {"xi": 1}, {"dropout": 0}, {"weight_decay": 0}, {"seed": 0}, {"p": 2},
         {"p": 2, "operation": "divide"}, {"learning_rate": 1e-300}, {"batch_size": 4704}, {"batch_size": 1},
         {"p": 5, "alpha": 0.04}, {"test_alpha": 0.5}, {"test_alpha": 1}, {"snapshots": 2}, {"checkpoint_every": 1},
-        {"model": "transformer", "width": 6, "heads": 3}, {"width": 7, "heads": 4},
+        {"model": "transformer", "width": 6, "heads": 3}, {"width": 7, "heads": 4}, {"tf32": True, "backend": "cupy"},
     ], ids=str)
     def test_include_the_ends_of_their_ranges(self, settings):
         TrainingConfig(**settings).resolved()
@@ -103,6 +103,11 @@ class TestDefaults:
                                  "loss": "mse", "width": 500, "activation": "relu"}),
         ({"model": "transformer"}, {"learning_rate": 0.01, "weight_decay": 0.5, "steps": 1000, "eval_every": 20,
                                     "loss": "cross-entropy", "width": 128, "activation": "relu"}),
+        ({"task": "mnist"}, {"model": "relu-mlp", "train_size": 1000, "learning_rate": 0.001, "weight_decay": 40,
+                             "steps": 500, "eval_every": 10, "loss": "mse", "width": 200, "depth": 3,
+                             "activation": "relu", "batch_size": None}),
+        ({"task": "mnist", "batch_norm": True, "train_size": 50}, {"batch_size": None, "train_size": 50}),
+        ({"task": "mnist", "batch_size": 100}, {"batch_size": 100, "learning_rate": 0.001, "weight_decay": 40}),
     ], ids=str)
     def test_depend_on_the_setting(self, settings, expected):
         resolved = TrainingConfig(**settings).resolved().to_dict()
@@ -111,13 +116,14 @@ class TestDefaults:
     def test_tell_the_papers_story(self):
         config = TrainingConfig()
         assert (config.p, config.operation, config.alpha, config.xi) == (97, "add", 0.5, 0.35)
-        assert (config.model, config.optimizer, config.dtype, config.seed) == ("mlp", "adamw", "float32", 0)
+        assert (config.task, config.optimizer, config.dtype, config.seed) == ("modular", "adamw", "float32", 0)
+        assert config.resolved().model == "mlp"
 
     def test_take_all_cores_this_process_may_use(self):
         assert TrainingConfig().resolved().threads == len(os.sched_getaffinity(0))
 
 
-TRANSFORMER = {"model": "transformer"}
+TRANSFORMER, MNIST = {"model": "transformer"}, {"task": "mnist"}
 NOT_ALLOWED = [
     ("p", 1, {}), ("p", 0, {}), ("p", -97, {}), ("p", 46341, {}), ("width", 1_000_001, {}), ("depth", 1001, {}),
     ("p", 91, {"operation": "divide"}),
@@ -137,7 +143,15 @@ NOT_ALLOWED = [
     ("batch_size", 0, {}), ("batch_size", -64, {}), ("batch_size", 4705, {}), ("batch_size", 13, {"p": 5}),
     ("checkpoint_every", 0, {}), ("snapshots", 1, {}), ("snapshots", -1, {}),
     ("test_alpha", 0.49, {}), ("test_alpha", 1.01, {}), ("test_alpha", math.nan, {}),
+    ("task", "cifar", {}), ("train_size", 0, MNIST), ("train_size", -1, MNIST), ("train_size", 7001, MNIST),
+    ("initial_scale", 0.0, MNIST), ("initial_scale", -8.0, MNIST), ("initial_scale", math.inf, MNIST),
+    ("initial_scale", math.nan, MNIST),
+    ("batch_size", 1001, MNIST), ("batch_size", 51, {**MNIST, "train_size": 50}),
+    ("model", "mlp", MNIST), ("model", "transformer", MNIST), ("layer_norm", True, MNIST),
+    ("p", 11, MNIST), ("operation", "multiply", MNIST), ("alpha", 0.4, MNIST), ("test_alpha", 0.6, MNIST),
+    ("train_size", 1000, {}), ("initial_scale", 8.0, {}),
     ("activation", "square", TRANSFORMER), ("batch_norm", True, TRANSFORMER), ("layer_norm", True, {}),
+    ("tf32", True, {}), ("tf32", True, {"backend": "cupy", "dtype": "float64"}),
 ]
 WRONG_TYPES = [
     ("p", "97"), ("p", 97.0), ("p", True), ("p", None), ("seed", None), ("seed", 0.5), ("steps", 500.0),
@@ -145,7 +159,9 @@ WRONG_TYPES = [
     ("xi", True), ("alpha", [0.5]), ("learning_rate", "fast"), ("weight_decay", False), ("dropout", {}),
     ("operation", 3), ("operation", None), ("model", ["mlp"]), ("loss", 1), ("batch_norm", 1), ("batch_norm", "yes"),
     ("layer_norm", None), ("snapshots", None), ("snapshots", True), ("checkpoint_every", 1.5), ("continue_from", 3),
-    ("reset_optimizer", None), ("reset_optimizer", 1), ("test_alpha", "original"),
+    ("tf32", 1), ("reset_optimizer", None), ("reset_optimizer", 1), ("test_alpha", "original"),
+    ("task", None), ("task", 1), ("train_size", 100.0), ("train_size", "all"), ("initial_scale", None),
+    ("initial_scale", "8"),
 ]
 
 
@@ -189,12 +205,30 @@ def test_the_number_of_examples_is_that_of_the_task(config):
     assert config.train_examples == int(config.alpha * config.examples)
 
 
+@pytest.mark.parametrize("train_size", [1, 300, 7000])
+def test_the_examples_of_images_are_those_trained_on_and_the_test_set(train_size):
+    config = TrainingConfig(task="mnist", train_size=train_size)
+    problem = mnist_problem(train_size)
+    assert config.resolved().train_examples == config.train_examples == len(problem.train) == train_size
+    assert config.examples == train_size + len(problem.test)
+
+
+@pytest.mark.parametrize("settings", [{}, {"p": 11, "test_alpha": 0.6}, {"model": "transformer"}], ids=str)
+def test_settings_from_before_there_were_images_are_those_of_today(settings):
+    config = TrainingConfig(**settings).resolved()
+    old = {name: value for name, value in config.to_dict().items()
+           if name not in ("task", "train_size", "initial_scale")}
+    assert TrainingConfig.from_dict(old) == config
+
+
 CHANGED = {
+    "task": "mnist", "train_size": 300, "initial_scale": 8.0,
     "p": 11, "operation": "multiply", "alpha": 0.4, "xi": 0.1, "model": "relu-mlp", "width": 8, "activation": "gelu",
     "depth": 4, "heads": 2, "layer_norm": True, "dropout": 0.1, "batch_norm": True, "loss": "cross-entropy",
     "optimizer": "sgd", "learning_rate": 0.5, "weight_decay": 1.0, "schedule": "warmup-constant", "warmup": 3,
-    "batch_size": 20, "steps": 7, "eval_every": 7, "seed": 1, "backend": "cupy", "dtype": "float64", "threads": 64,
-    "checkpoint_every": 3, "snapshots": 4, "continue_from": "run", "reset_optimizer": False, "test_alpha": 0.6}
+    "batch_size": 20, "steps": 7, "eval_every": 7, "seed": 1, "backend": "cupy", "dtype": "float64", "tf32": True,
+    "threads": 64, "checkpoint_every": 3, "snapshots": 4, "continue_from": "run", "reset_optimizer": False,
+    "test_alpha": 0.6}
 
 
 class TestDifferences:
