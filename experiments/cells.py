@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
+import uuid
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +22,8 @@ from training import Run, TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
-SOURCES = ("backend.py", "streams.py", "storage.py", "analysis", "data", "layers", "optim", "training")
+SOURCES = ("backend.py", "products.py", "rows.py", "streams.py", "storage.py", "analysis", "data", "layers", "optim",
+           "training")
 """What a measurement can depend on."""
 
 UNIMPORTANT = ("threads", "checkpoint_every")
@@ -40,6 +43,25 @@ def program_version() -> str:
     return digest.hexdigest()
 
 
+def made_by(measure: Measure) -> tuple[str, str]:
+    """All that a measurement follows from besides the settings: the program's version, and the measure's own text.
+
+    Parameters
+    ----------
+    measure : callable (Run) -> dict
+        A function at the top level of a module. Besides its own lines it should call nothing but the packages in
+        `SOURCES`.
+    """
+    return program_version(), inspect.getsource(measure)
+
+
+def still_made_by(measure: Measure, version: tuple[str, str]) -> bool:
+    """Whether a measurement follows from the same here, in a worker, as where `made_by` returned this version."""
+    program, text = version
+    # Of a function of the main module Dask sends the code itself, which has no text here.
+    return program == program_version() and (measure.__module__ == "__main__" or text == inspect.getsource(measure))
+
+
 def cell_path(folder: Path, config: TrainingConfig, measure: Measure) -> Path:
     """Where a cell is stored.
 
@@ -49,28 +71,62 @@ def cell_path(folder: Path, config: TrainingConfig, measure: Measure) -> Path:
     config : TrainingConfig
         Resolved. Of a run that continues from another one, that one's checkpoint is part of the name.
     measure : callable (Run) -> dict
-        A function at the top level of a module. Its own text is part of the name, so besides its own lines it should
-        call nothing but the packages in `SOURCES`.
+        See `made_by`.
+
+    Raises
+    ------
+    OSError
+        If the checkpoint to continue from cannot be read.
     """
     settings = {name: value for name, value in config.to_dict().items() if name not in UNIMPORTANT}
     if config.continue_from is not None:
         checkpoint = Path(config.continue_from) / "checkpoint.npz"
         settings["continue_from"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    key = json.dumps([program_version(), inspect.getsource(measure), settings], sort_keys=True)
-    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    name = _digest([*made_by(measure), settings])[:32]
     return Path(folder) / name[:2] / f"{name}.json"
+
+
+def plain(measured: dict[str, Any]) -> dict[str, Any]:
+    """A measurement as it is after it has been stored and read again: a tuple is a list, the key 1 is "1".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it cannot be stored: it is no dict, holds an array, a NaN, an infinity.
+    """
+    if not isinstance(measured, dict):
+        raise TypeError(f"a measure must return a dict, got {type(measured).__name__}")
+    return json.loads(json.dumps(measured, allow_nan=False))
 
 
 def read_cell(path: Path) -> dict[str, Any] | None:
     """What was measured in a finished cell, or None. A damaged file counts as none: the cell is computed again."""
     try:
         cell = json.loads(path.read_text())
-        return cell["measured"] if isinstance(cell["measured"], dict) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        digest = cell.pop("digest")
+        return cell["measured"] if digest == _digest([path.name, cell]) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def write_cell(path: Path, config: TrainingConfig, measured: dict[str, Any]) -> None:
-    """Store a finished cell."""
+    """Store a finished cell.
+
+    Parameters
+    ----------
+    path : path
+        As `cell_path` says.
+    config : TrainingConfig
+    measured : dict
+        Plain values, as `plain` returns them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"config": config.to_dict(), "measured": measured})
+    cell = {"config": config.to_dict(), "measured": measured}
+    # Two sweeps may store the same cell at once: each writes a file of its own, and the last one stays.
+    own = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    write_json(own, {**cell, "digest": _digest([path.name, cell])})
+    os.replace(own, path)
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

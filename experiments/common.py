@@ -23,14 +23,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backend import BACKENDS, BackendError, available_cores, open_device
 from experiments.cells import ROOT, Measure, program_version
-from experiments.executors import SchedulerError, dask_cluster, processes
+from experiments.executors import SchedulerError, add_options, chosen, prepare
 from experiments.sweep import sweep
 from grok import __version__
 from storage import write_json
@@ -73,6 +71,8 @@ class Options:
         Processes that train; with one it is this process.
     scheduler : str, optional
         The address of a Dask scheduler, whose workers train instead.
+    given : mapping of str to value
+        All options of the command by name, an experiment's own among them.
     """
 
     quick: bool
@@ -82,6 +82,7 @@ class Options:
     cells: Path = Path("runs") / "cells"
     workers: int = 1
     scheduler: str | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CellsFailed(RuntimeError):
@@ -109,11 +110,7 @@ def train_all(configs: Sequence[TrainingConfig], measure: Measure, options: Opti
     CellsFailed
         If any failed; the others are stored all the same.
     """
-    executors, threads = nullcontext, None
-    if options.scheduler is not None:
-        executors, threads = lambda: dask_cluster(options.scheduler), 1
-    elif options.workers > 1:
-        executors, threads = lambda: processes(options.workers), max(1, available_cores() // options.workers)
+    executors, threads = chosen(options.workers, options.scheduler)
     configs = [dataclasses.replace(config, backend=options.backend, threads=threads) for config in configs]
     cells = sweep(configs, measure, options.cells, executors, progress=True)
     if failed := [cell for cell in cells if cell.error is not None]:
@@ -194,7 +191,8 @@ def show(values: dict[str, Any] | None, digits: int = 3) -> str:
 
 
 def run_experiment(name: str, description: str, experiment: Callable[[Options], Outcome], seeds: int, quick_seeds: int,
-                   arguments: Sequence[str] | None = None) -> int:
+                   arguments: Sequence[str] | None = None,
+                   add_own_options: Callable[[argparse.ArgumentParser], None] | None = None) -> int:
     """Read the options, run an experiment, write its result and print its checks.
 
     Parameters
@@ -208,6 +206,8 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
         How many seeds there are by default, in full and quick size.
     arguments : sequence of str, optional
         By default those of the command line.
+    add_own_options : callable (ArgumentParser), optional
+        Adds the options that this experiment alone has; it finds them in `Options.given`.
 
     Returns
     -------
@@ -219,34 +219,21 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
     parser.add_argument("--quick", action="store_true", help="a smaller size, about two minutes on two cores")
     parser.add_argument("--seeds", type=int, metavar="K",
                         help=f"seeds 0 ... K - 1 (default {seeds}, with --quick {quick_seeds})")
-    parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="numpy: CPU, cupy: NVIDIA GPU")
-    parser.add_argument("--workers", type=int, default=1, metavar="N",
-                        help="train in N processes (default: in this one, on all cores)")
-    parser.add_argument("--scheduler", metavar="ADDRESS",
-                        help="train on the workers of a Dask cluster, tcp://HOST:PORT (start them with --nthreads 1)")
-    parser.add_argument("--cells", type=Path, default=Options.cells,
-                        help="where finished networks are stored, to go on after an interruption (default %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("runs") / "experiments" / name,
-                        help="folder of the result (default %(default)s); an older result in it is replaced")
+    add_options(parser, Path("runs") / "experiments" / name)
+    if add_own_options is not None:
+        add_own_options(parser)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(arguments)
     count = options.seeds if options.seeds is not None else (quick_seeds if options.quick else seeds)
     if count < 1:
         parser.error(f"--seeds must be at least 1, got {count}")
-    if options.workers < 1:
-        parser.error(f"--workers must be at least 1, got {options.workers}")
-    try:
-        device = open_device(options.backend)
-        for folder in (options.out, options.cells):
-            folder.mkdir(parents=True, exist_ok=True)
-    except (BackendError, OSError) as error:
-        parser.error(str(error))
+    device = prepare(parser, options)
 
     start = time.perf_counter()
     try:
         outcome = experiment(Options(options.quick, tuple(range(count)), options.backend, options.out, options.cells,
-                                     options.workers, options.scheduler))
-    except (CellsFailed, SchedulerError) as error:
+                                     options.workers, options.scheduler, vars(options)))
+    except (CellsFailed, SchedulerError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

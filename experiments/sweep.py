@@ -11,26 +11,35 @@ network that fails is reported and does not take the others down.
 from __future__ import annotations
 
 import math
+import sys
+import threading
+import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, as_completed
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from experiments.cells import Measure, cell_path, program_version, read_cell, write_cell
+from experiments.cells import Measure, cell_path, made_by, plain, read_cell, still_made_by, write_cell
+from experiments.executors import Executors, worker_died
 from training import TrainingConfig, stack_key, train_many
 
-STACKED = 2_000_000
-"""Intermediate numbers (examples x width) of a step, up to which a stack pays on a CPU: there, Python's own time for a
-step still counts."""
+STACKED = 300_000
+"""Intermediate numbers (examples x width) of a step of a whole stack, up to which a stack pays on a CPU: it saves about
+0.05 ms of Python's own time for each run's step, and loses the cache."""
 
 LARGEST_STACK = 64
 
-Executors = Callable[[], AbstractContextManager[Executor | None]]
+ATTEMPTS = 3
+"""How many worker processes may die over a network."""
+
+_TRAINING = threading.RLock()
+"""Training sets the threads of the BLAS library, which belong to the process: one thread of it can train at a time."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +78,8 @@ def sweep(configs: Sequence[TrainingConfig], measure: Measure, folder: Path, exe
     folder : path
         Where the cells are stored.
     executors : callable () -> context manager of an executor or None
-        Where the work is done (`experiments.executors`); by default in this process. Called again where an executor
-        has broken.
+        Where the work is done (`experiments.executors`, or any executor of `concurrent.futures`); by default in this
+        process. Called again for what was lost with an executor that has broken.
     progress : bool
         Whether to show a progress bar with the time left (only where the output is a terminal).
 
@@ -84,43 +93,61 @@ def sweep(configs: Sequence[TrainingConfig], measure: Measure, folder: Path, exe
     ConfigError
         If a setting is not allowed; before any work.
     OSError
-        If the folder cannot be written to.
+        If a cell cannot be written, or the checkpoint to continue from cannot be read.
+    SchedulerError
+        If the executors are those of a Dask cluster that does not answer.
     """
     configs = [config.resolved() for config in configs]
     paths = [cell_path(folder, config, measure) for config in configs]
-    outcomes: dict[Path, dict[str, Any] | str] = {}
     wanted = dict(zip(paths, configs, strict=True))  # equal settings are one cell
-    for path in wanted:
-        if (measured := read_cell(path)) is not None:
-            outcomes[path] = measured
-    bar = tqdm(total=len(wanted), initial=len(outcomes), unit="network", dynamic_ncols=True, leave=False,
-               disable=None if progress else True)
-    with bar:
-        for path, outcome in _work({path: wanted[path] for path in wanted if path not in outcomes}, measure, executors):
+    outcomes = {path: measured for path in wanted if (measured := read_cell(path)) is not None}
+    bar = tqdm(total=sum(map(_work, wanted.values())), initial=sum(_work(wanted[path]) for path in outcomes),
+               bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", smoothing=0, mininterval=0,
+               miniters=0, dynamic_ncols=True, leave=False, disable=None if progress else True)
+    missing = {path: config for path, config in wanted.items() if path not in outcomes}
+    with bar, closing(_outcomes(missing, measure, executors)) as arriving:
+        bar.set_description_str(_counts(wanted, outcomes))
+        for path, outcome in arriving:
             outcomes[path] = outcome
             if not isinstance(outcome, str):
                 write_cell(path, wanted[path], outcome)
-            bar.update()
+            bar.set_description_str(_counts(wanted, outcomes), refresh=False)
+            bar.update(_work(wanted[path]))
     return [Cell(config, None, outcomes[path]) if isinstance(outcomes[path], str) else Cell(config, outcomes[path])
             for path, config in zip(paths, configs, strict=True)]
 
 
-def _work(wanted: dict[Path, TrainingConfig], measure: Measure,
-          executors: Executors) -> Iterator[tuple[Path, dict[str, Any] | str]]:
-    """Yield each cell's outcome as soon as it is there."""
+def _work(config):
+    """About how much there is to do for a network, to tell the time left, and what to begin with."""
+    return config.steps * _numbers(config)
+
+
+def _numbers(config):
+    return (config.batch_size or config.train_examples) * config.width
+
+
+def _counts(wanted, outcomes):
+    failed = sum(isinstance(outcome, str) for outcome in outcomes.values())
+    return f"{len(outcomes)} of {len(wanted)} networks" + (f", {failed} failed" if failed else "")
+
+
+def _outcomes(wanted: dict[Path, TrainingConfig], measure: Measure,
+              executors: Executors) -> Iterator[tuple[Path, dict[str, Any] | str]]:
+    """Yield each cell's outcome, a measurement or an error, as soon as it is there."""
     left = stacks(wanted)
-    # A worker process that dies takes with it all that its executor still has to do. Twice that is begun again; then
-    # each stack alone, so that one which no memory can hold takes no other down.
-    for alone in (False, False, True):
-        batches, left = [[unit] for unit in left] if alone else [left], []
-        for batch in batches:
+    for attempt in range(1, ATTEMPTS + 1):
+        batches = [left]
+        if attempt == ATTEMPTS:  # each network alone, so that one which no memory can hold takes no other down
+            batches = [[[path]] for unit in left for path in unit]
+        left = []
+        for batch in filter(None, batches):
             with executors() as executor:
                 for unit, outcomes in _train_batch(batch, wanted, measure, executor):
                     if outcomes is None:
                         left.append(unit)
                     else:
                         yield from zip(unit, outcomes, strict=True)
-    yield from ((path, "its worker process died, three times") for unit in left for path in unit)
+    yield from ((path, f"its worker process died, {ATTEMPTS} times") for unit in left for path in unit)
 
 
 def _train_batch(batch, wanted, measure, executor):
@@ -129,22 +156,20 @@ def _train_batch(batch, wanted, measure, executor):
         for unit in batch:
             yield unit, train_and_measure([wanted[path] for path in unit], measure)
         return
-    futures = {}
+    version, futures = made_by(measure), {}
     for unit in batch:
         try:
-            work = executor.submit(train_and_measure, [wanted[path] for path in unit], measure, program_version())
+            work = executor.submit(train_and_measure, [wanted[path] for path in unit], measure, version)
         except BrokenExecutor:
             yield unit, None
         else:
             futures[work] = unit
-    for future in as_completed(futures):
+    for future in as_completed(list(futures)):
         unit = futures.pop(future)
         try:
             yield unit, future.result()
-        except (BrokenExecutor, CancelledError):
-            yield unit, None
         except Exception as error:  # whatever a worker could not do is said of its cells alone
-            yield unit, [_told(error)] * len(unit)
+            yield unit, None if worker_died(error) else [_told(error)] * len(unit)
 
 
 def stacks(wanted: dict[Any, TrainingConfig]) -> list[list[Any]]:
@@ -164,49 +189,63 @@ def stacks(wanted: dict[Any, TrainingConfig]) -> list[list[Any]]:
         alike[stack_key(config)].append(key)
     units = []
     for config, keys in alike.items():
-        numbers = (config.batch_size or config.train_examples) * config.width
-        size = LARGEST_STACK if config.backend == "cupy" else max(1, min(LARGEST_STACK, STACKED // numbers))
+        size = LARGEST_STACK if config.backend == "cupy" else min(LARGEST_STACK, STACKED // _numbers(config)) or 1
         count = math.ceil(len(keys) / size)
         units += [keys[len(keys) * unit // count:len(keys) * (unit + 1) // count] for unit in range(count)]
-    return units
+    # The largest first: where several work, none is left alone with a large one in the end.
+    return sorted(units, key=lambda unit: -sum(_work(wanted[key]) for key in unit))
 
 
 def train_and_measure(configs: Sequence[TrainingConfig], measure: Measure,
-                      version: str | None = None) -> list[dict[str, Any] | str]:
+                      version: tuple[str, str] | None = None) -> list[dict[str, Any] | str]:
     """Train networks as one stack and measure each.
 
     Parameters
     ----------
     configs : sequence of TrainingConfig
     measure : callable (Run) -> dict
-    version : str, optional
-        The `program_version` of whoever asks; a worker on another machine may have another one.
+    version : tuple of str, optional
+        `made_by` where the work comes from; a worker on another machine may have other sources.
 
     Returns
     -------
     list of dict or str
         What was measured, or what went wrong. If the stack as a whole fails, each network is tried alone.
+
+    Raises
+    ------
+    RuntimeError
+        If it has.
     """
-    if version not in (None, program_version()):
-        raise RuntimeError("the worker has other sources of this program")
-    try:
-        runs = train_many(configs)
-    except Exception as error:
-        if len(configs) == 1:
-            return [_told(error)]
-        return [outcome for config in configs for outcome in train_and_measure([config], measure)]
-    return [_measured(run, measure) for run in runs]
+    if version is not None and not still_made_by(measure, version):
+        raise RuntimeError("the worker has other sources of this program than whoever started the sweep")
+    with _TRAINING:
+        try:
+            runs = train_many(configs)
+        except Exception as error:
+            if len(configs) == 1:
+                return [_told(error)]
+            return [outcome for config in configs for outcome in train_and_measure([config], measure)]
+        with threadpool_limits(limits=1, user_api="blas"):  # as in training, for the same bits on every machine
+            return [_measured(run, measure) for run in runs]
 
 
 def _measured(run, measure):
     if run.diverged is not None:
         return run.diverged
     try:
-        return measure(run)
+        return plain(measure(run))
     except Exception as error:
-        return _told(error)
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{_told(error)} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    """An error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
+
+if __name__ == "__main__":
+    from experiments.grid import main
+
+    sys.exit(main())
