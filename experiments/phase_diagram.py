@@ -13,7 +13,7 @@ There is a family of diagrams for each regulariser, with a panel for each of its
     batchnorm    BatchNorm with batches of 8, 32, 64, 256, without weight decay
 
 In full size a panel is the paper's: 17 alphas and 19 xis, p 97, N 500, 2000 steps (2000 * 256 / B with BatchNorm). That
-takes hours on two cores, minutes on a GPU; --grid 9x10 takes 9 alphas and 10 xis of the same ranges. What is trained is
+takes hours on two cores; --grid 9x10 takes 9 alphas and 10 xis of the same ranges. What is trained is
 stored: the full size then trains only what the coarser grid has not. The quick size has p 47, N 200, four alphas and
 four xis, 400 steps, or 1000 with BatchNorm, and no batches of 8, which need most steps.
 
