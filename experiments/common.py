@@ -242,7 +242,7 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
         return 130
     seconds = time.perf_counter() - start
     write_json(options.out / "result.json", {
-        "experiment": name, "command": " ".join([parser.prog, *arguments]), "version": __version__,
+        "experiment": name, "command": " ".join([parser.prog, *_what(arguments)]), "version": __version__,
         "sources": program_version(), "commit": commit(), "quick": options.quick, "seeds": list(range(count)),
         "backend": options.backend, "device": device.description, "seconds": round(seconds, 1),
         "settings": outcome.settings, "measured": outcome.measured,
@@ -253,6 +253,14 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
     print(f"\n{holding} of {len(outcome.checks)} checks hold, {count} seed{'s' if count > 1 else ''}, {seconds:.0f} s")
     print(f"{options.out}/")
     return 0
+
+
+def _what(arguments: Sequence[str]) -> list[str]:
+    """The arguments but for those that say where something is stored or done, on which no result depends."""
+    where = argparse.ArgumentParser(add_help=False)
+    for option in ("--out", "--cells", "--workers", "--scheduler"):
+        where.add_argument(option)
+    return where.parse_known_args(arguments)[1]
 
 
 def commit() -> str | None:

@@ -9,11 +9,13 @@ import argparse
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
@@ -145,6 +147,9 @@ def dask_cluster(address: str) -> Iterator[Executor]:
     except ImportError:
         raise SchedulerError("--scheduler needs Dask; install it with: pip install -e '.[cluster]'") from None
     try:
+        # A client that finds nobody leaves threads behind, which can get into the way of the next one.
+        place = urlsplit(address)
+        socket.create_connection((place.hostname or "", place.port or 0), ANSWERS_WITHIN).close()
         client = Client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
     except (OSError, ValueError) as error:
         raise SchedulerError(f"no Dask scheduler answers at {address} ({error})") from None

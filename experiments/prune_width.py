@@ -117,7 +117,8 @@ def _draw(widths, groups, needed, title, path):
     for width, counts, colour in zip(widths, needed, COLOURS, strict=False):
         law.plot(np.full(len(counts), width), counts, color=colour, marker="o", markersize=5, linestyle="", zorder=3)
     b, c = power_law(np.repeat(widths, needed.shape[1]), needed.ravel())
-    law.plot(widths, c * np.array(widths) ** b, color=figures.BLACK, linewidth=1.4, label=f"needed ≈ {c:.3g} $N^{{{b:.2f}}}$")
+    law.plot(widths, c * np.array(widths) ** b, color=figures.BLACK, linewidth=1.4,
+             label=f"needed ≈ {c:.3g} $N^{{{b:.2f}}}$")
     law.plot(widths, widths, color=figures.GREY, linewidth=1.2, linestyle=(0, (4, 3)), label="all N neurons")
     curves.set(xscale="log", xlabel="neurons left, the lowest IPR pruned first", ylabel="test accuracy",
                ylim=(-0.03, 1.05))

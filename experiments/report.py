@@ -66,12 +66,13 @@ def collect(folders: Sequence[Path], kept: Path) -> list[str]:
         The names of the experiments.
     """
     names = []
-    kept.mkdir(parents=True, exist_ok=True)
     for folder in folders:
         result = read_result(folder / "result.json")
+        place = kept / result["experiment"]
+        place.mkdir(parents=True, exist_ok=True)
         for figure in result["figures"]:
-            shutil.copyfile(folder / figure, kept / figure)
-        write_json(kept / f"{result['experiment']}.json", result)
+            shutil.copyfile(folder / figure, place / figure)
+        write_json(place / "result.json", result)
         names.append(result["experiment"])
     return names
 
@@ -125,7 +126,7 @@ def _section(result, figures):
                    "holds" if check["holds"] else "**does not hold**") for check in result["checks"]])
     for figure in result["figures"]:
         yield ""
-        yield f"![{name}]({figures}/{figure})"
+        yield f"![{name}]({figures}/{name}/{figure})"
 
 
 def _place(name):
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kept = options.docs / "reproduction"
     try:
         new = collect(folders, kept)
-        results = [read_result(path) for path in sorted(kept.glob("*.json"))]
+        results = [read_result(path) for path in sorted(kept.glob("*/result.json"))]
         write_atomically(options.docs / "reproduction.md", report(results, kept.name))
     except (ResultError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)

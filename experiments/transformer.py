@@ -15,8 +15,8 @@ there is one decay, at which 4 heads invert.
 A decay too large leaves the network with next to nothing. Its embeddings may then be constant along the residues, and a
 constant has IPR 1: so beside the paper's IPR stands the IPR without the constant term.
 
-The quick size has one seed, p 59, 4 heads and 1000 steps alone. (With p 31 to 47 no decay gives full inversion in
-these settings: what unlearns does not reach a test accuracy of 0.9.)
+The quick size has one seed, p 59, 4 heads and 1000 steps alone. (A smaller p is no way to be quicker: at p 31 and 43
+the networks that unlearn stay below a test accuracy of 0.9.)
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ MEASURED = ("train_accuracy", "test_accuracy", "corrupted_accuracy", "train_loss
             "grok_step", "unlearn_step")
 IPRS = ("start_ipr", "end_ipr", "start_ipr_without_constant", "end_ipr_without_constant")
 STYLES = {
-    "start_ipr": {"color": figures.BLACK, "marker": "o", "label": "at initialisation"},
-    "end_ipr": {"color": figures.ORANGE, "marker": "s", "label": "at the end"},
+    "start_ipr": {"color": figures.BLACK, "marker": "o", "label": "IPR at initialisation"},
+    "end_ipr": {"color": figures.ORANGE, "marker": "s", "label": "IPR at the end"},
     "end_ipr_without_constant": {"color": figures.SKY, "marker": "^", "linestyle": "--",
-                                 "label": "at the end, without the constant term"},
+                                 "label": "IPR at the end, without the constant term"},
 }
 """How the IPR of columns is drawn along the decays."""
 
@@ -237,7 +237,7 @@ def _draw_runs(settings, runs, title, path):
                                 ("end_ipr", {"color": figures.SKY})):
             values = np.concatenate([run[quantity] for run in group])
             # A constant has 1 up to rounding, and the last bin ends at 1.
-            histogram.hist(np.minimum(values, 1), bins=np.linspace(0, 1, 51), label=f"IPR {STYLES[quantity]['label']}",
+            histogram.hist(np.minimum(values, 1), bins=np.linspace(0, 1, 51), label=STYLES[quantity]["label"],
                            weights=np.full(len(values), 1 / len(group)), **style)
         # On a linear scale the start, with all columns in two bins, would flatten everything else.
         histogram.set_yscale("log")

@@ -13,8 +13,9 @@ in both orders; without the constant term, which is all that collapsed networks 
 logarithm, and the label 0: the test accuracy on these pairs is measured by itself.
 
 Trained are networks with the settings of the reference code (p 97, N 500, alpha 0.5, xi 0.35, full batch) for 1000
-steps, those with N 5000 for 500. At decay 25 the default network, which the paper has forget at 20 in some 1000 steps,
-does so in less. The quick size has one seed, fewer decays and half the steps, with N 5000 200.
+steps, those with N 5000 for 500. The paper has the default network forget at decay 20, in more than 1000 steps; at 25
+it takes less. The quick size has one seed, fewer decays and half the steps (N 5000: 200), too few for ReLU to invert
+fully.
 """
 
 from __future__ import annotations

@@ -128,6 +128,7 @@ class TestASweepOnTwoWorkers:
         results = sweep([tiny(seed=seed, width=16 + seed) for seed in range(4)], kills_its_worker_once,
                         tmp_path / "cells", on(cluster))
         assert (tmp_path / "flag").exists()
+        assert [cell.error for cell in results] == [None] * 4
         assert [cell.measured for cell in results] == [{"seed": seed} for seed in range(4)]
 
     def test_loses_only_the_network_that_always_kills_its_worker(self, tmp_path, monkeypatch):

@@ -42,8 +42,10 @@ def test_leaves_every_phase_with_its_checks_and_a_figure(tmp_path, capsys):
 @pytest.mark.usefixtures("small")
 def test_the_quick_size_forgets_for_fewer_steps(tmp_path):
     run_experiment("phases", phases.__doc__, phases.experiment, 2, 1,
-                   ["--quick", "--out", str(tmp_path / "out"), "--cells", str(tmp_path / "cells")])
-    settings = json.loads((tmp_path / "out" / "result.json").read_text())["settings"]
+                   ["--quick", "--out", str(tmp_path / "out"), "--cells", str(tmp_path / "cells"), "--seeds", "1"])
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    settings = result["settings"]
+    assert result["command"] == "python -m experiments.phases --quick --seeds 1"  # not where it was stored
     assert {name: setting["steps"] for name, setting in settings.items()} == {
         name: 10 if name == "forgetting" else 20 for name in phases.REFERENCES}
 

@@ -1,7 +1,6 @@
 """The report says what the results say."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -32,7 +31,7 @@ def test_has_every_check_with_its_verdict_and_where_it_comes_from(result, tmp_pa
     assert r"| B \| C | 1 | 0.2 (0.1 to 0.3) | **does not hold** |" in text
     assert r"| phases | B \| C | 1 | 0.2 (0.1 to 0.3) |" in text  # among what does not hold
     assert "`python -m experiments.phases --seeds 2`, full size, seeds 0 to 1, commit 1234567, a CPU" in text
-    assert (tmp_path / "docs" / "reproduction" / "phases.png").read_bytes() == b"a figure"
+    assert (tmp_path / "docs" / "reproduction" / "phases" / "phases.png").read_bytes() == b"a figure"
     assert "new: phases" in capsys.readouterr().out
 
 
@@ -62,7 +61,8 @@ def test_a_damaged_result_is_named(result, tmp_path, capsys, content, message):
 
 
 def test_the_one_in_the_docs_is_that_of_the_results_beside_it():
-    results = [report.read_result(path) for path in sorted((report.DOCS / "reproduction").glob("*.json"))]
+    results = [report.read_result(path) for path in sorted((report.DOCS / "reproduction").glob("*/result.json"))]
     assert (report.DOCS / "reproduction.md").read_text() == report.report(results, "reproduction")
     for result in results:
-        assert all((Path(report.DOCS) / "reproduction" / figure).exists() for figure in result["figures"])
+        place = report.DOCS / "reproduction" / result["experiment"]
+        assert all((place / figure).exists() for figure in result["figures"])
