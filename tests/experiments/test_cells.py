@@ -123,7 +123,9 @@ class TestTheVersionOfTheProgram:
              "        importlib.import_module(module.name)\n"
              "print(*(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)), sep='\\n')"],
             cwd=ROOT, capture_output=True, text=True, check=True)
-        ours = [Path(file).relative_to(ROOT) for file in told.stdout.splitlines() if Path(file).is_relative_to(ROOT)]
+        # An environment inside the project, with all libraries, is none of it.
+        ours = [Path(file).relative_to(ROOT) for file in told.stdout.splitlines()
+                if Path(file).is_relative_to(ROOT) and not Path(file).is_relative_to(sys.prefix)]
         assert Path("layers/linear.py") in ours
         assert [path.as_posix() for path in ours if path.parts[0] not in SOURCES] == []
 
