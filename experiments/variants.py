@@ -79,7 +79,8 @@ def experiment(options: Options) -> Outcome:
     """Train every variant along its decays, and hold each against what the paper says of it."""
     decays = {name: variant.quick_decays if options.quick else variant.decays for name, variant in VARIANTS.items()}
     settings = {_name(name, decay): TrainingConfig(
-        **variant.change, xi=XI, weight_decay=decay, steps=variant.quick_steps if options.quick else variant.steps)
+        **variant.change, xi=XI, weight_decay=decay, eval_every=50,
+        steps=variant.quick_steps if options.quick else variant.steps)
         for name, variant in VARIANTS.items() for decay in decays[name]}
     runs = train_settings(settings, final_state, options)
     measured = {name: {**spreads(group, MEASURED), "phase": [run["phase"] for run in group]}
