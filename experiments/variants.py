@@ -195,7 +195,7 @@ def _draw(along, title, path):
             values = [measured[order]["values"] for measured in at.values()]
             figures.draw_curve(ipr, places, np.transpose(values), markersize=4, **style)
         accuracies.set_title(VARIANTS[name].title, fontsize=10)
-        labels = [f"{decay:g}\n" + "\nor ".join(sorted({SHORT[phase] for phase in measured["phase"]}))
+        labels = [f"{decay:g}\n" + "\nor\n".join(sorted({SHORT[phase] for phase in measured["phase"]}))
                   for decay, measured in at.items()]
         accuracies.set_xticks(places, labels, fontsize=7.5)
         accuracies.set(ylim=(-0.03, 1.05), xlim=(-0.5, len(at) - 0.5))
