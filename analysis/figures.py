@@ -71,6 +71,13 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.0
     return figure, axes
 
 
+def sequence(count: int) -> np.ndarray:
+    """Colours for as many steps of a quantity, dark to light, all of them legible on white; float array (count, 4)."""
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](np.linspace(0, 0.88, count))
+
+
 def save(figure, path: str | os.PathLike) -> Path:
     """Write a figure as PNG; a file of this name is at any moment whole."""
     image = io.BytesIO()

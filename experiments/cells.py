@@ -78,12 +78,25 @@ def cell_path(folder: Path, config: TrainingConfig, measure: Measure) -> Path:
     OSError
         If the checkpoint to continue from cannot be read.
     """
-    settings = {name: value for name, value in config.to_dict().items() if name not in UNIMPORTANT}
+    settings = _important(config)
     if config.continue_from is not None:
         checkpoint = Path(config.continue_from) / "checkpoint.npz"
         settings["continue_from"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     name = _digest([*made_by(measure), settings])[:32]
     return Path(folder) / name[:2] / f"{name}.json"
+
+
+def run_folder(folder: Path, config: TrainingConfig) -> Path:
+    """Where a whole run is stored, weights and all, for others to continue from.
+
+    Parameters
+    ----------
+    folder : path
+        That of the cells.
+    config : TrainingConfig
+        Resolved, not itself continuing another run.
+    """
+    return Path(folder) / "runs" / _digest([program_version(), _important(config)])[:32]
 
 
 def plain(measured: dict[str, Any]) -> dict[str, Any]:
@@ -126,6 +139,10 @@ def write_cell(path: Path, config: TrainingConfig, measured: dict[str, Any]) -> 
     own = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     write_json(own, {**cell, "digest": _digest([path.name, cell])})
     os.replace(own, path)
+
+
+def _important(config):
+    return {name: value for name, value in config.to_dict().items() if name not in UNIMPORTANT}
 
 
 def _digest(values: Any) -> str:

@@ -27,12 +27,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import ROOT, Measure, program_version
+from experiments.cells import ROOT, Measure, program_version, run_folder
 from experiments.executors import SchedulerError, add_options, chosen, prepare
 from experiments.sweep import sweep
 from grok import __version__
 from storage import write_json
-from training import TrainingConfig
+from training import CheckpointError, DivergenceError, TrainingConfig, resume, train
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,45 @@ def train_settings(settings: Mapping[str, TrainingConfig], measure: Measure,
     measured = iter(train_all([dataclasses.replace(config, seed=seed)
                                for config in settings.values() for seed in options.seeds], measure, options))
     return {name: [next(measured) for _ in options.seeds] for name in settings}
+
+
+def train_whole(configs: Sequence[TrainingConfig], options: Options) -> list[Path]:
+    """Train networks of which everything is kept, one after another in this process, for others to continue from.
+
+    They are saved on the way: after an interruption each goes on where it was. Workers that continue them must see the
+    folder of the cells.
+
+    Parameters
+    ----------
+    configs : sequence of TrainingConfig
+        Their backend is the options'.
+    options : Options
+
+    Returns
+    -------
+    list of Path
+        The folder of each finished run.
+
+    Raises
+    ------
+    CellsFailed
+        If one diverges, or what is stored of it is damaged.
+    """
+    folders = []
+    for config in configs:
+        config = dataclasses.replace(config, backend=options.backend).resolved()
+        folder = run_folder(options.cells, config).resolve()
+        if not (folder / "summary.json").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                if (folder / "checkpoint.npz").exists():
+                    resume(folder, progress=True)
+                else:
+                    train(config, folder, progress=True)
+            except (CheckpointError, DivergenceError) as error:
+                raise CellsFailed(str(error)) from None
+        folders.append(folder)
+    return folders
 
 
 def described(settings: Mapping[str, TrainingConfig]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,79 @@
+"""The strengths of the two circuits: on networks that are one circuit, the other, or both."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from analysis.circuits import circuit_strengths
+from analysis.efficiency import logit_size
+from data import modular_problem
+from data.operations import all_pairs
+from layers import Cache
+
+P = 11
+
+
+class Table:
+    """A network that looks its logits up."""
+
+    def __init__(self, logits):
+        self.logits = logits
+
+    def forward(self, pairs, cache):
+        return self.logits[pairs[:, 0], pairs[:, 1]]
+
+
+def rule(size, operation="add"):
+    """The right logit stands `size` above the others, everywhere."""
+    labels = all_pairs(P, operation)[1]
+    return size * np.eye(P)[labels].reshape(P, P, P)
+
+
+def memory(train, size):
+    """The labels trained on stand `size` above the others, and nothing else does."""
+    logits = np.zeros((P, P, P))
+    logits[train.inputs[:, 0], train.inputs[:, 1], train.labels] = size
+    return logits
+
+
+@pytest.mark.parametrize("operation", ["add", "subtract"])
+def test_the_rule_alone_is_all_generalising(operation):
+    train = modular_problem(P, operation, 0.4).train
+    found = circuit_strengths(Table(rule(7.0, operation)), train, P, operation)
+    assert found.generalising == pytest.approx(7, rel=1e-12)
+    assert found.memorising == pytest.approx(0, abs=1e-12)
+    assert found.share == pytest.approx(1, rel=1e-12)
+    assert found.restricted_loss == pytest.approx(np.log(1 + (P - 1) * np.exp(-7)), rel=1e-9)
+    assert found.excluded_loss == pytest.approx(np.log(P), rel=1e-9)
+
+
+def test_random_labels_known_by_heart_are_nearly_all_memorising():
+    train = modular_problem(P, "add", 0.5, xi=1.0, seed=3).train
+    found = circuit_strengths(Table(memory(train, 7.0)), train, P)
+    assert found.generalising + found.memorising == pytest.approx(7, rel=1e-12)
+    assert abs(found.generalising) < 0.5
+    assert found.share < 0.3
+    assert found.restricted_loss > 0.9 * np.log(P)
+    assert found.excluded_loss < 0.02
+
+
+def test_of_right_labels_known_by_heart_the_rule_gets_the_share_that_is_trained_on():
+    train = modular_problem(P, "add", 0.4, seed=1).train
+    found = circuit_strengths(Table(memory(train, 7.0)), train, P)
+    assert found.generalising / 7 == pytest.approx(len(train) / P ** 2, rel=0.02)
+    assert found.generalising + found.memorising == pytest.approx(7, rel=1e-12)
+
+
+def test_the_strengths_add_up_to_the_size_of_the_logits():
+    train = modular_problem(P, "add", 0.3, xi=0.2, seed=2).train
+    logits = rule(3.0) + memory(train, 2.0) + np.random.default_rng(0).standard_normal((P, P, P))
+    found = circuit_strengths(Table(logits), train, P)
+    size = logit_size(Table(logits).forward(train.inputs, Cache()), train.labels)
+    assert found.generalising + found.memorising == pytest.approx(size, rel=1e-12)
+    assert all(isinstance(value, float) for value in asdict(found).values())
+
+
+def test_a_network_without_logits_has_no_share():
+    train = modular_problem(P, "add", 0.3).train
+    assert circuit_strengths(Table(np.zeros((P, P, P))), train, P).share == 0
