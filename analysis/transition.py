@@ -10,7 +10,7 @@ one; k says how sharp the transition is: from 10% to 90% of the way it takes a f
 Each of n seeds is fitted alone. The mean of log D_mid has the interval mean -+ t s / sqrt(n), with s the standard
 deviation over seeds and t Student's for 95%.
 
-SciPy does both (the extra `experiments`).
+SciPy does both: pip install -e '.[experiments]'.
 """
 
 from __future__ import annotations
@@ -49,6 +49,21 @@ class Transition:
         """A(D)."""
         # As 1 / (1 + exp(-x)), written so that no size overflows.
         return chance + (1 - chance) * (1 + np.tanh(self.steepness / 2 * np.log(D / self.midpoint))) / 2
+
+
+def need_scipy() -> None:
+    """To be called before long work that ends in a fit.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is not installed.
+    """
+    try:
+        import scipy.optimize
+        import scipy.stats  # noqa: F401
+    except ImportError:
+        raise ImportError("fitting a transition needs SciPy: pip install -e '.[experiments]'") from None
 
 
 def fit_transition(sizes: Sequence[float], accuracies: Sequence[float], chance: float) -> Transition | None:

@@ -37,9 +37,10 @@ import numpy as np
 from analysis import figures
 from analysis.circuits import circuit_strengths
 from analysis.efficiency import crossing, efficiency, logit_size
+from analysis.transition import need_scipy
 from experiments import ungrokking
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, train_settings
-from experiments.ungrokking import COMMON, P, geometric, transition
+from experiments.ungrokking import COMMON, P, fraction, geometric, transition
 from layers import Cache
 from training import Run, TrainingConfig
 
@@ -85,6 +86,7 @@ def observe_circuits(run: Run) -> dict[str, Any]:
 
 def experiment(options: Options) -> Outcome:
     """Train networks that know by heart and networks that know the rule, and hold their efficiencies against it."""
+    need_scipy()
     decays, sizes = (QUICK_DECAYS, QUICK_SIZES) if options.quick else (DECAYS, SIZES)
     settings = {_name(kind, decay, size): setting(kind, decay, size)
                 for decay in decays for kind in sizes for size in sizes[kind]}
@@ -114,7 +116,7 @@ def _name(kind, decay, size):
 def setting(kind: str, decay: float, size: int) -> TrainingConfig:
     """A network that learns `size` pairs, of random labels ("C_mem") or of right ones ("right labels")."""
     steps = round(E_FOLDS / (COMMON.learning_rate * decay))
-    return dataclasses.replace(COMMON, width=256, alpha=size / P ** 2, xi=1.0 if kind == "C_mem" else 0.0,
+    return dataclasses.replace(COMMON, width=256, alpha=fraction(size), xi=1.0 if kind == "C_mem" else 0.0,
                                weight_decay=decay, steps=steps, eval_every=steps // 100, snapshots=SNAPSHOTS)
 
 

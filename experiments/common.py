@@ -272,7 +272,7 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
     try:
         outcome = experiment(Options(options.quick, tuple(range(count)), options.backend, options.out, options.cells,
                                      options.workers, options.scheduler, vars(options)))
-    except (CellsFailed, SchedulerError, OSError) as error:
+    except (CellsFailed, SchedulerError, ImportError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -21,8 +21,9 @@ from typing import Any
 from storage import write_atomically, write_json
 
 ORDER = ("phases", "two_stages", "pruning", "dropout", "batchnorm", "minibatch", "analytic", "transformer", "deep_mlp",
-         "variants", "prune_width", "corrupted_mnist", "phase_diagram")
-"""The experiments as they follow each other in the paper; others come after them."""
+         "variants", "prune_width", "corrupted_mnist", "phase_diagram", "three_ingredients", "circuit_efficiency",
+         "ungrokking", "semi_grokking")
+"""The experiments as they follow each other in the papers; others come after them."""
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

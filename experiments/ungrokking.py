@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from analysis import figures
-from analysis.transition import fit_transition, interval
+from analysis.transition import fit_transition, interval, need_scipy
 from experiments.common import (
     Check,
     Options,
@@ -67,6 +67,11 @@ def geometric(first: int, count: int) -> tuple[int, ...]:
     return tuple(round(first * 2 ** (k / 2)) for k in range(count))
 
 
+def fraction(size: int) -> float:
+    """The alpha of as many pairs; the half keeps int(alpha p^2) from being one less by rounding."""
+    return (size + 0.5) / P ** 2
+
+
 NETWORKS = {
     "quadratic": Network(dataclasses.replace(COMMON, width=256), geometric(56, 8), (0.5, 1.5, 5.0)),
     "ReLU": Network(dataclasses.replace(COMMON, width=256, activation="relu"), geometric(158, 7), (1.5,)),
@@ -83,6 +88,7 @@ and an accuracy that has settled (between half of the steps and all)."""
 
 def experiment(options: Options) -> Outcome:
     """Train each network to generalise, then on with less data, and hold where it ends against the paper."""
+    need_scipy()
     networks = QUICK if options.quick else NETWORKS
     ends = ungrok(networks, options)
     measured, checks = {}, []
@@ -98,7 +104,7 @@ def experiment(options: Options) -> Outcome:
     for name, network in networks.items():
         for decay in network.decays:
             one = described({_name(name, decay): continued(network.config, decay, network.sizes[0])})
-            one[_name(name, decay)]["alpha"] = [size / P ** 2 for size in network.sizes]
+            one[_name(name, decay)]["alpha"] = [fraction(size) for size in network.sizes]
             settings |= one
     return Outcome(settings, measured, checks, [_draw(ends, measured, networks, options)])
 
@@ -125,7 +131,7 @@ def ungrok(networks: Mapping[str, Network], options: Options) -> dict[str, dict[
 def continued(config: TrainingConfig, decay: float, size: int) -> TrainingConfig:
     """The second training of a network, on `size` of its pairs."""
     steps = round(E_FOLDS / (config.learning_rate * decay))
-    return dataclasses.replace(config, weight_decay=decay, alpha=size / P ** 2, test_alpha=config.alpha, steps=steps,
+    return dataclasses.replace(config, weight_decay=decay, alpha=fraction(size), test_alpha=config.alpha, steps=steps,
                                eval_every=steps // EVALUATIONS)
 
 
@@ -219,7 +225,8 @@ def _draw(ends, measured, networks, options):
     styles = list(zip((figures.BLUE, figures.VERMILLION, figures.GREEN), ("o", "s", "^"), ("-", "--", ":"),
                       strict=True))
     for panel, heading, groups in (
-            (by_network, f"weight decay {decay:g}", {_name(name, decay): name for name in networks}),
+            (by_network, f"weight decay {decay:g}",
+             {_name(name, decay): name for name, one in networks.items() if decay in one.decays}),
             (by_decay, f"{network} network", {_name(network, one): f"weight decay {one:g}" for one in decays})):
         for (name, label), (color, marker, line) in zip(groups.items(), styles, strict=False):
             sizes = list(ends[name])

@@ -217,3 +217,12 @@ class TestPlainValues:
     def test_are_a_dict(self, measured):
         with pytest.raises(TypeError, match="a measure must return a dict, got"):
             plain(measured)
+
+
+def test_a_whole_run_has_a_folder_of_its_own_settings(monkeypatch):
+    folder = cells.run_folder(Path("cells"), CONFIG)
+    assert folder == cells.run_folder(Path("cells"), dataclasses.replace(CONFIG, threads=7, checkpoint_every=3))
+    for change in ({"seed": 1}, {"steps": 21}, {"weight_decay": 1.0}):
+        assert folder != cells.run_folder(Path("cells"), dataclasses.replace(CONFIG, **change))
+    monkeypatch.setattr(cells, "program_version", lambda: "another")
+    assert folder != cells.run_folder(Path("cells"), CONFIG)

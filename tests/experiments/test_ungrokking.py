@@ -1,0 +1,151 @@
+"""The experiment on ungrokking, at a very small size."""
+
+import dataclasses
+import json
+import sys
+
+import pytest
+
+from experiments import circuit_efficiency, ungrokking
+from experiments.common import run_experiment, spread
+from experiments.ungrokking import EVALUATIONS, NETWORKS, P, continued, geometric, transition
+from training import TrainingConfig
+
+pytest.importorskip("scipy")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Networks that take no time, of which the second has one decay."""
+    common = TrainingConfig(p=11, alpha=0.9, xi=0.0, width=16, loss="cross-entropy", learning_rate=0.01,
+                            weight_decay=0.5, steps=20)
+    networks = {"quadratic": ungrokking.Network(common, (20, 40, 80), (10.0, 20.0)),
+                "ReLU": ungrokking.Network(dataclasses.replace(common, activation="relu"), (20, 80), (10.0,))}
+    monkeypatch.setattr(ungrokking, "NETWORKS", networks)
+    monkeypatch.setattr(ungrokking, "QUICK", {"quadratic": networks["quadratic"]})
+    monkeypatch.setattr(ungrokking, "P", 11)
+    return networks
+
+
+def result_of(tmp_path, *arguments):
+    code = run_experiment("ungrokking", ungrokking.__doc__, ungrokking.experiment, 2, 1,
+                          [*arguments, "--out", str(tmp_path / "out"), "--cells", str(tmp_path / "cells")])
+    assert code == 0
+    return json.loads((tmp_path / "out" / "result.json").read_text())
+
+
+def test_leaves_every_network_and_decay_with_its_checks_and_a_figure(tmp_path, tiny):
+    result = result_of(tmp_path)
+    groups = ["quadratic, decay 10", "quadratic, decay 20", "ReLU, decay 10"]
+    assert list(result["settings"]) == ["quadratic, first", "ReLU, first", *groups]
+    for name in groups:
+        assert result["measured"][name]["fitted"] <= 2
+        assert result["settings"][name]["continue_from"] is None  # no place on this machine
+        for size in (20, 80):
+            measured = result["measured"][f"{name}, D' = {size}"]
+            assert len(measured["test_accuracy"]["values"]) == 2
+            assert measured["lowest_train_accuracy"]["max"] <= 1
+    assert result["settings"]["quadratic, decay 20"]["steps"] == 100
+    assert result["settings"]["quadratic, decay 20"]["alpha"] == [20.5 / 121, 40.5 / 121, 80.5 / 121]
+    assert len(result["checks"]) == 3 * 6 + 2
+    assert (tmp_path / "out" / "ungrokking.png").stat().st_size > 10_000
+    # The second training begins where the first one ended, with the same test set.
+    first = next(json.loads(path.read_text()) for path in (tmp_path / "cells" / "runs").glob("*/summary.json")
+                 if "summary" in path.name and json.loads((path.parent / "config.json").read_text())["seed"] == 0
+                 and json.loads((path.parent / "config.json").read_text())["activation"] == "square")
+    grokked = result["measured"]["quadratic, decay 10, D' = 40"]["grokked_test_accuracy"]["values"][0]
+    assert grokked == first["test_accuracy"]
+
+
+def test_the_first_networks_are_trained_once(tmp_path, tiny, monkeypatch):
+    result_of(tmp_path)
+    monkeypatch.setattr("experiments.common.train", None)  # cannot be called
+    assert result_of(tmp_path, "--quick", "--seeds", "2")["measured"]["quadratic, decay 10"] is not None
+
+
+@pytest.mark.parametrize("experiment", [ungrokking, circuit_efficiency])
+def test_without_scipy_it_says_so_before_any_work(tmp_path, monkeypatch, capsys, experiment):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    arguments = ["--out", str(tmp_path / "out"), "--cells", str(tmp_path / "cells")]
+    assert run_experiment("a", experiment.__doc__, experiment.experiment, 2, 1, arguments) == 1
+    assert "needs SciPy: pip install -e '.[experiments]'" in capsys.readouterr().err
+    assert not any((tmp_path / "cells").iterdir())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_sizes_are_numbers_of_pairs_and_decay_times_steps_is_the_same(name):
+    network = NETWORKS[name]
+    for decay in network.decays:
+        for size in network.sizes:
+            config = continued(network.config, decay, size).resolved()
+            assert config.train_examples == size
+            assert config.test_alpha == network.config.alpha
+            assert config.steps * decay * config.learning_rate == pytest.approx(20, rel=1e-4)
+            # The history has a row half way and one at the end.
+            assert len(range(0, config.steps, config.eval_every)) >= EVALUATIONS
+
+
+def test_every_second_size_is_twice_as_large():
+    assert geometric(56, 4) == (56, 79, 112, 158)
+
+
+def run_at(accuracy):
+    return {"summary": {"test_accuracy": accuracy}}
+
+
+def test_the_transition_of_each_seed_is_fitted_alone():
+    # One seed turns between 200 and 400, one between 400 and 800, one not at all.
+    by_size = {size: [run_at(float(size > 300)), run_at(float(size > 600)), run_at(1.0)]
+               for size in (100, 200, 400, 800)}
+    found = transition(by_size)
+    assert found["fitted"] == 2
+    first, second = found["midpoint"]["values"]
+    assert 200 < first < 400 < second < 800
+    assert found["midpoint_interval"][0] < first
+    assert transition({100: [run_at(1.0)], 200: [run_at(1.0)]})["midpoint"] is None
+
+
+def accuracies(end, **changes):
+    return {"grokked_test_accuracy": spread([1.0, 1.0]), "half_way_test_accuracy": spread([end, end]),
+            "test_accuracy": spread([end, end]), "lowest_train_accuracy": spread([1.0, 1.0])} | changes
+
+
+def transition_holds(transition=None, **changes):
+    """Whether each check of a network holds, with what is given changed at D' = 200."""
+    fitted = {"midpoint": spread([190.0, 210.0]), "midpoint_interval": (150.0, 260.0), "factor": spread([2.0, 2.5])}
+    at = {100: accuracies(0.02), 200: accuracies(0.5, **changes), 400: accuracies(1.0)}
+    return [check.holds for check in ungrokking._transition_checks("a network", at, transition or fitted)]
+
+
+def test_checks_hold_and_fail_as_the_accuracies_say():
+    assert transition_holds() == [True] * 6
+    assert not transition_holds(lowest_train_accuracy=spread([1.0, 0.999]))[3]
+    assert not transition_holds(half_way_test_accuracy=spread([0.6, 0.6]))[5]
+    wide = {"midpoint": spread([200.0]), "midpoint_interval": None, "factor": spread([5.0])}
+    assert not transition_holds(transition=wide)[4]
+    assert not transition_holds(transition={"midpoint": None, "midpoint_interval": None, "factor": None})[4]
+    for changed, at in ((0, {100: accuracies(0.02, grokked_test_accuracy=spread([1.0, 0.9])), 400: accuracies(1.0)}),
+                        (1, {100: accuracies(0.2), 400: accuracies(1.0)}),
+                        (2, {100: accuracies(0.02), 400: accuracies(0.9)})):
+        checks = list(ungrokking._transition_checks("a network", at, wide))
+        assert [check.holds for check in checks[:3]] == [place != changed for place in range(3)]
+
+
+def decay_holds(midpoints, ends):
+    network = ungrokking.Network(TrainingConfig(), (200,), (1.0, 2.0))
+    measured = {}
+    for decay, midpoint, end in zip(network.decays, midpoints, ends, strict=True):
+        measured[f"a network, decay {decay:g}"] = {"midpoint": midpoint and spread([midpoint]),
+                                                   "midpoint_interval": None}
+        measured[f"a network, decay {decay:g}, D' = 200"] = accuracies(end)
+    return [check.holds for check in ungrokking._decay_checks("a network", network, measured)]
+
+
+def test_decays_are_compared_size_by_size():
+    assert decay_holds((200.0, 210.0), (0.5, 0.58)) == [True, True]
+    assert decay_holds((200.0, 230.0), (0.5, 0.62)) == [False, False]
+    assert decay_holds((200.0, None), (0.5, 0.5)) == [True, False]
+
+
+def test_p_is_that_of_the_networks():
+    assert {network.config.p for network in NETWORKS.values()} == {P}
