@@ -34,11 +34,11 @@ Measure = Callable[[Run], dict[str, Any]]
 
 @lru_cache(maxsize=1)
 def program_version() -> str:
-    """The SHA-256 of the program's sources, in hexadecimal."""
+    """The SHA-256 of the program's sources and of the data that comes with them, in hexadecimal."""
     digest = hashlib.sha256()
     for name in SOURCES:
         place = ROOT / name
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        for path in sorted([*place.rglob("*.py"), *place.rglob("*.npz")]) if place.is_dir() else [place]:
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

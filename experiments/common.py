@@ -33,6 +33,7 @@ from experiments.sweep import sweep
 from grok import __version__
 from storage import write_json
 from training import CheckpointError, DivergenceError, TrainingConfig, resume, train
+from training.config import OF_TASK
 
 
 @dataclass(frozen=True)
@@ -180,10 +181,12 @@ def train_whole(configs: Sequence[TrainingConfig], options: Options) -> list[Pat
 
 def described(settings: Mapping[str, TrainingConfig]) -> dict[str, dict[str, Any]]:
     """Settings as `result.json` holds them: every default filled in; without those that differ from run to run, or from
-    machine to machine.
+    machine to machine, or mean nothing with the task.
     """
     return {name: {key: value for key, value in config.resolved().to_dict().items()
-                   if key not in ("seed", "backend", "threads")} for name, config in settings.items()}
+                   if key not in ("seed", "backend", "threads")
+                   and not any(key in fields for task, fields in OF_TASK.items() if task != config.task)}
+            for name, config in settings.items()}
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,12 @@ class TestTheVersionOfTheProgram:
             versions.add(version())
         assert len(versions) == 1 + len(SOURCES)
 
+    def test_changes_with_the_images(self, version, tmp_path):
+        (tmp_path / "data" / "mnist.npz").write_bytes(b"\0\1")
+        one = version()
+        (tmp_path / "data" / "mnist.npz").write_bytes(b"\0\2")
+        assert one != version()
+
     def test_changes_with_a_file_that_comes_or_is_called_otherwise(self, version, tmp_path):
         one = version()
         (tmp_path / "layers" / "new.py").write_text("")

@@ -37,6 +37,7 @@ def test_leaves_every_setting_with_its_checks_and_a_figure(tmp_path):
     assert list(result["settings"]) == list(result["measured"]) == SETTINGS
     assert {setting["task"] for setting in result["settings"].values()} == {"mnist"}
     assert {setting["steps"] for setting in result["settings"].values()} == {12}
+    assert not any(name in setting for setting in result["settings"].values() for name in ("p", "operation", "alpha"))
     for name, measured in result["measured"].items():
         assert len(measured["test_accuracy"]["values"]) == 2
         assert (measured["corrupted_accuracy"] is None) == (name == "true labels")

@@ -17,14 +17,19 @@ GROWING = ["--p", "11", "--width", "8", "--batch-size", "20", "--dropout", "0.2"
 STEADY = [*GROWING[:-3], "50", "--checkpoint-every", "1"]  # the history stays smaller than the checkpoint
 
 
+# Not preexec_fn, which would run the hooks that libraries have on a fork: JAX's warns, and here warnings are errors.
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def started(options, out, limit=None):
     """The command, with a limit on the size of files."""
-    def limited():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.Popen([*COMMAND, *options, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, preexec_fn=limited)
+    limited = [] if limit is None else [sys.executable, "-c", LIMITED, str(limit)]
+    return subprocess.Popen([*limited, *COMMAND, *options, "--out", str(out)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
 
 
 def stopped_by(ended, path, reason):
