@@ -73,7 +73,7 @@ def test_sizes_are_numbers_of_pairs(kind):
         config = setting(kind, 0.5, size).resolved()
         assert config.train_examples == size
         assert config.xi == (kind == "C_mem")
-        assert config.steps * 0.5 * config.learning_rate == 10
+        assert config.steps * 0.5 * config.learning_rate == pytest.approx(15)
 
 
 def run_of(efficiency, share, test=0.0, train=1.0, strengths=()):
