@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.ipr import neuron_ipr
+from analysis.mirrors import accuracy_by_mirror
 from training import COLUMNS, Run
 
 
@@ -20,3 +21,18 @@ def observe(run: Run) -> dict[str, Any]:
     return {"summary": run.summary(),
             "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS},
             "neuron_ipr": neuron_ipr(*run.network().neurons()).tolist()}
+
+
+def observe_mirrors(run: Run) -> dict[str, Any]:
+    """The summary of a run, its curves, and its final test accuracy with and without trained mirror images.
+
+    Returns
+    -------
+    dict
+        "summary", "history" as in `observe`; "mirrored_accuracy", "unmirrored_accuracy": see
+        `analysis.mirrors.accuracy_by_mirror`.
+    """
+    mirrored, unmirrored = accuracy_by_mirror(run.network(), run.problem())
+    return {"summary": run.summary(),
+            "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS},
+            "mirrored_accuracy": mirrored, "unmirrored_accuracy": unmirrored}

@@ -13,6 +13,7 @@ So all runs are read at T/8, T/4, T/2 and at their end T. With a test accuracy b
     delay       rise / memorised
     at rest     all evaluations from T/2 to T together are one plateau, within +-0.02 (`analysis.plateaus`)
     growing     test accuracy is by more than 0.04, the height of a plateau, higher at T than at T/2
+    unmirrored  the final test accuracy on pairs (m, n) with (n, m) not trained on (`analysis.mirrors`)
     critical    the size, as a share of all p^2 pairs, with test accuracy 1/2: linear between the sizes of one seed
 
 Steps are known up to the 100 between evaluations: memorised may be that much too late, and the delay too small. What
@@ -35,7 +36,7 @@ import numpy as np
 from analysis import figures
 from analysis.plateaus import MIDDLING, TOLERANCE, middling, plateaus
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, spreads, train_settings
-from experiments.measures import observe
+from experiments.measures import observe_mirrors
 from training import TrainingConfig
 
 SETTING = TrainingConfig(p=53, width=256, xi=0.0, loss="cross-entropy", learning_rate=1e-3, weight_decay=5.0,
@@ -54,6 +55,9 @@ OUTCOMES = {"chance": figures.SKY, "middle": figures.ORANGE, "grokked": figures.
 LATE = 10
 """A rise is late if it comes at this many times the steps to memorise, or later."""
 
+SAME_ACCURACY = 0.1
+"""By how much test accuracy may be lower on pairs whose mirror image was not trained on."""
+
 SAME_SIZE = 0.01
 """Critical sizes, as shares of all pairs, that differ by no more count as the same."""
 
@@ -63,8 +67,8 @@ def experiment(options: Options) -> Outcome:
     sizes, steps = (QUICK_SIZES, QUICK_STEPS) if options.quick else (SIZES, STEPS)
     configs = [replace(SETTING, alpha=size, steps=steps) for size in sizes]
     settings = {f"alpha {config.alpha:g}, D {config.train_examples}": config for config in configs}
-    runs = train_settings(settings, observe, options)
-    readings = {name: [read(run["history"]) for run in group] for name, group in runs.items()}
+    runs = train_settings(settings, observe_mirrors, options)
+    readings = {name: [read(run) for run in group] for name, group in runs.items()}
     critical = {time: spread([critical_size(sizes, [reading["test_accuracy"][time] for reading in of_seed])
                               for of_seed in zip(*readings.values(), strict=True)]) for time in TIMES}
     measured = {name: _measured(group) for name, group in readings.items()} | {"critical size": critical}
@@ -82,13 +86,14 @@ def outcome(accuracy: float) -> str:
     return "chance" if accuracy < MIDDLING[0] else "grokked"
 
 
-def read(history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def read(run: Mapping[str, Any]) -> dict[str, Any]:
     """What the module's text defines, of one run.
 
     Parameters
     ----------
-    history : mapping of str to sequence (E,)
-        The columns step, train_accuracy and test_accuracy at E evaluations, with those at all `TIMES` among them.
+    run : mapping
+        What `observe_mirrors` keeps; of the history the columns step, train_accuracy and test_accuracy, at evaluations
+        with those at all `TIMES` among them.
 
     Returns
     -------
@@ -96,8 +101,9 @@ def read(history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         "train_accuracy": at the end. "test_accuracy": at each of `TIMES`. "memorised", "half" (the first step with a
         test accuracy of 1/2), "rise", "delay": None where there is none. "growth", "range": of the test accuracy from
         T/2 to T, its last value less its first one, its maximum less its minimum. "at_rest". "plateaus": of Plateau.
+        "unmirrored": the test accuracy at the end on pairs whose mirror image was not trained on.
     """
-    steps, train, test = (np.array(history[name]) for name in ("step", "train_accuracy", "test_accuracy"))
+    steps, train, test = (np.array(run["history"][name]) for name in ("step", "train_accuracy", "test_accuracy"))
     accuracies = {time: float(test[steps == steps[-1] // divisor].item()) for time, (divisor, *_) in TIMES.items()}
     memorised, half = _first(steps, train == 1), _first(steps, test >= 0.5)
     rise = _first(steps, test >= test[-1] / 2) if test[-1] >= MIDDLING[0] else None
@@ -105,7 +111,8 @@ def read(history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     return {"train_accuracy": float(train[-1]), "test_accuracy": accuracies, "memorised": memorised, "half": half,
             "rise": rise, "delay": rise / memorised if rise and memorised else None,
             "growth": accuracies["T"] - accuracies["T/2"], "range": float(np.ptp(test[late])),
-            "at_rest": bool(plateaus(steps[late], test[late])), "plateaus": plateaus(steps, test)}
+            "at_rest": bool(plateaus(steps[late], test[late])), "plateaus": plateaus(steps, test),
+            "unmirrored": run["unmirrored_accuracy"]}
 
 
 def _first(steps, condition):
@@ -125,7 +132,7 @@ def critical_size(sizes: Sequence[float], accuracies: Sequence[float]) -> float 
 
 
 def _measured(group):
-    values = spreads(group, ("train_accuracy", "growth", "range"))
+    values = spreads(group, ("train_accuracy", "growth", "range", "unmirrored"))
     for time in TIMES:
         values[f"test_accuracy, {time}"] = spread([reading["test_accuracy"][time] for reading in group])
         values[f"outcomes, {time}"] = _shares(group, time)
@@ -169,6 +176,10 @@ def _checks(readings):
         late = sum(reading["delay"] is not None and reading["delay"] >= LATE for reading in group)
         yield Check(f"{claim}: at {LATE} times the steps to memorise, or later", paper,
                     f"{late} of {len(group)} runs; {show(_spread_of(group, 'delay'), 1)} times", 0 < late == len(group))
+    apart = [reading["test_accuracy"]["T"] - reading["unmirrored"] for reading in middle]
+    yield Check(f"what ends in the middle does not know mirror images by heart: without them, within {SAME_ACCURACY}",
+                "(not given)", f"lower by {show(spread(apart) if apart else None)}",
+                bool(apart) and max(apart) <= SAME_ACCURACY)
     resting = sum(reading["at_rest"] for reading in middle)
     yield Check(f"what ends in the middle is at rest: a plateau, within ±{TOLERANCE}, from T/2 to T",
                 "a final state, if two circuits are equally efficient",

@@ -42,7 +42,7 @@ from experiments.common import (
     train_all,
     train_whole,
 )
-from experiments.measures import observe
+from experiments.measures import observe_mirrors
 from training import TrainingConfig
 
 P = 53
@@ -115,7 +115,7 @@ def ungrok(networks: Mapping[str, Network], options: Options) -> dict[str, dict[
     Returns
     -------
     dict of str to dict of int to list
-        For each network and decay ("quadratic, decay 0.5") and each size D' what `observe` keeps at each seed.
+        For each network and decay ("quadratic, decay 0.5") and each size D' what `observe_mirrors` keeps at each seed.
     """
     first = {name: train_whole([dataclasses.replace(network.config, seed=seed) for seed in options.seeds], options)
              for name, network in networks.items()}
@@ -123,7 +123,7 @@ def ungrok(networks: Mapping[str, Network], options: Options) -> dict[str, dict[
     runs = iter(train_all([dataclasses.replace(continued(network.config, decay, size), seed=seed,
                                                continue_from=str(folder))
                            for name, network, decay in groups for size in network.sizes
-                           for seed, folder in zip(options.seeds, first[name], strict=True)], observe, options))
+                           for seed, folder in zip(options.seeds, first[name], strict=True)], observe_mirrors, options))
     return {_name(name, decay): {size: [next(runs) for _ in options.seeds] for size in network.sizes}
             for name, network, decay in groups}
 
@@ -145,6 +145,7 @@ def _accuracies(runs):
     return {"grokked_test_accuracy": spread([test[0] for test in tests]),
             "half_way_test_accuracy": spread([test[EVALUATIONS // 2] for test in tests]),
             "test_accuracy": spread([test[-1] for test in tests]),
+            "unmirrored_test_accuracy": spread([run["unmirrored_accuracy"] for run in runs]),
             "lowest_train_accuracy": spread([min(run["history"]["train_accuracy"]) for run in runs]),
             "weight_norm": spread([run["summary"]["weight_norm"] for run in runs])}
 

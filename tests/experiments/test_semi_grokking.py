@@ -29,10 +29,14 @@ def history(test, train=None):
     return {"step": [100 * k for k in range(len(test))], "train_accuracy": train, "test_accuracy": test}
 
 
-def ending(end, growth=0.0, delay=20.0, train=1.0, spike=0.0):
+def read_of(*curves):
+    return read({"history": history(*curves), "unmirrored_accuracy": 0.25})
+
+
+def ending(end, growth=0.0, delay=20.0, train=1.0, spike=0.0, mirrors=0.0):
     """What is read of a run."""
     return {"train_accuracy": train, "test_accuracy": {"T/8": 0.0, "T/4": 0.0, "T/2": end - growth, "T": end},
-            "delay": delay, "growth": growth, "range": max(abs(growth), spike),
+            "delay": delay, "growth": growth, "unmirrored": end - mirrors, "range": max(abs(growth), spike),
             "at_rest": max(abs(growth), spike) <= 0.04}
 
 
@@ -46,7 +50,7 @@ def holding(**changes):
     return [check.holds for check in semi_grokking._checks(readings)]
 
 
-MEMORISES, CHANCE, GROKS, MIDDLE, LATE, LATE_GROKKED, RESTS, GROWS = range(8)
+MEMORISES, CHANCE, GROKS, MIDDLE, LATE, LATE_GROKKED, UNMIRRORED, RESTS, GROWS = range(9)
 
 
 def test_leaves_every_size_with_its_checks_and_a_figure(tmp_path, tiny):
@@ -62,7 +66,7 @@ def test_leaves_every_size_with_its_checks_and_a_figure(tmp_path, tiny):
             found = [outcome(value) for value in measured[f"test_accuracy, {time}"]["values"]]
             assert measured[f"outcomes, {time}"] == {
                 which: found.count(which) / 2 for which in ("chance", "middle", "grokked")}
-    assert len(result["checks"]) == 9
+    assert len(result["checks"]) == 10
     assert (tmp_path / "out" / result["figures"][0]).stat().st_size > 10_000
 
 
@@ -82,7 +86,7 @@ def test_runs_can_be_read_at_every_time():
 
 
 def test_what_is_read_of_a_run_that_comes_to_rest_in_the_middle():
-    reading = read(history([0.0, 0.01, 0.1, 0.2, 0.5, 0.51, 0.52, 0.53, 0.54], [0.1, 0.9, 1.0, 1.0, 1.0] + [1.0] * 4))
+    reading = read_of([0.0, 0.01, 0.1, 0.2, 0.5, 0.51, 0.52, 0.53, 0.54], [0.1, 0.9, 1.0, 1.0, 1.0] + [1.0] * 4)
     assert reading["test_accuracy"] == {"T/8": 0.01, "T/4": 0.1, "T/2": 0.5, "T": 0.54}
     assert (reading["memorised"], reading["half"], reading["rise"], reading["delay"]) == (200, 400, 400, 2.0)
     assert reading["growth"] == reading["range"] == pytest.approx(0.04)
@@ -92,17 +96,17 @@ def test_what_is_read_of_a_run_that_comes_to_rest_in_the_middle():
     ([0.5, 0.5, 0.51, 0.5, 0.53], 0.03, True), ([0.5, 0.5, 0.6, 0.5, 0.5], 0.0, False),
     ([0.5, 0.51, 0.52, 0.54, 0.55], 0.05, False)])
 def test_at_rest_is_a_run_all_of_whose_last_half_is_one_plateau(late, growth, at_rest):
-    reading = read(history([0.0, 0.0, 0.1, 0.2, *late]))
+    reading = read_of([0.0, 0.0, 0.1, 0.2, *late])
     assert reading["growth"] == pytest.approx(growth)
     assert reading["range"] == pytest.approx(max(late) - min(late))
     assert reading["at_rest"] == at_rest
-    assert read(history([0.5] * 4 + late))["at_rest"] == at_rest  # whatever was before
+    assert read_of([0.5] * 4 + late)["at_rest"] == at_rest  # whatever was before
 
 
 def test_what_never_happened_has_no_step():
-    chance = read(history([0.0, 0.01, 0.02, 0.03, 0.02, 0.02, 0.02, 0.02, 0.02], [0.5] * 9))
+    chance = read_of([0.0, 0.01, 0.02, 0.03, 0.02, 0.02, 0.02, 0.02, 0.02], [0.5] * 9)
     assert [chance[name] for name in ("memorised", "half", "rise", "delay")] == [None] * 4
-    low = read(history([0.0] * 5 + [0.1, 0.2, 0.3, 0.4]))
+    low = read_of([0.0] * 5 + [0.1, 0.2, 0.3, 0.4])
     assert [low[name] for name in ("memorised", "half", "rise", "delay")] == [100, None, 600, 6.0]
 
 
@@ -120,7 +124,7 @@ def test_the_critical_size_is_where_the_accuracy_first_is_one_half(accuracies, e
 
 
 def test_a_quantity_is_told_of_the_runs_that_have_it():
-    group = [read(history(test)) for test in ([0.0] * 5 + [0.5] * 4, [0.0] * 9)]
+    group = [read_of(test) for test in ([0.0] * 5 + [0.5] * 4, [0.0] * 9)]
     measured = semi_grokking._measured(group)
     assert measured["half"]["values"] == [500]
     assert measured["outcomes, T"] == {"chance": 0.5, "middle": 0.5, "grokked": 0.0}
@@ -132,16 +136,17 @@ def test_a_quantity_is_told_of_the_runs_that_have_it():
 
 
 def test_every_check_but_one_of_the_two_opposite_ones_holds_where_all_is_as_expected():
-    assert holding() == [True] * 7 + [False]
+    assert holding() == [True] * 8 + [False]
 
 
 @pytest.mark.parametrize(("changes", "failing"), [
     ({"alpha_0.3": [ending(0.5), ending(0.02, delay=None, train=0.99)]}, {MEMORISES}),
     ({"alpha_0.2": [ending(0.02), ending(0.1)]}, {CHANCE}),
     ({"alpha_0.45": [ending(1.0), ending(0.94)]}, {GROKS}),
-    ({"alpha_0.3": [ending(0.02)] * 2}, {MIDDLE, LATE, RESTS}),
+    ({"alpha_0.3": [ending(0.02)] * 2}, {MIDDLE, LATE, UNMIRRORED, RESTS}),
     ({"alpha_0.3": [ending(0.5), ending(0.5, delay=9.9)]}, {LATE}),
     ({"alpha_0.3": [ending(0.5), ending(0.5, delay=None)]}, {LATE}),
+    ({"alpha_0.3": [ending(0.5), ending(0.5, mirrors=0.15)]}, {UNMIRRORED}),
     ({"alpha_0.45": [ending(1.0), ending(1.0, delay=9.9)]}, {LATE_GROKKED}),
     ({"alpha_0.45": [ending(0.09)] * 2}, {GROKS, LATE_GROKKED}),
     ({"alpha_0.3": [ending(0.5), ending(0.5, growth=0.05)]}, {RESTS}),
@@ -174,7 +179,8 @@ def test_the_critical_size_is_measured_for_each_time_and_seed(tmp_path, tiny, mo
         def accuracy(config, seed, k):
             return min(1, max(0, 0.5 + 4 * (config.alpha - 0.3 - late.get(k, 1) - 0.01 * seed)))
 
-        return {name: [{"history": history([accuracy(config, seed, k) for k in range(9)])} for seed in options.seeds]
+        return {name: [{"history": history([accuracy(config, seed, k) for k in range(9)]), "unmirrored_accuracy": 0.0}
+                       for seed in options.seeds]
                 for name, config in settings.items()}
 
     monkeypatch.setattr(semi_grokking, "train_settings", trained)
