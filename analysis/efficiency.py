@@ -17,8 +17,9 @@ Decay then decides where on the curve z = eta P^k a circuit of one shape comes t
 
     eta = z / P^k
 
-which is the efficiency here: what can be compared between networks that were trained with different decays. (Adam's
-decay is decoupled from its gradient, so that the shape may depend on the decay a little. It is measured, not assumed.)
+which is the efficiency here: what can be compared between networks that were trained with different decays. That
+holds for a given shape of the weights. How far the shape depends on the decay, or is not settled yet, is to be measured
+(`experiments.circuit_efficiency` does).
 
 References
 ----------
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -76,13 +78,12 @@ def efficiency(size: float, norm: float, degree: float) -> float:
 
 
 def crossing(sizes: Sequence[float], falling: Sequence[float], level: float) -> float | None:
-    """The size at which a falling efficiency has come down to a level: where a straight line through log(efficiency)
-    over log(size), by least squares, meets it.
+    """The size at which a falling efficiency comes down to a level: between two sizes by a power law through both.
 
     Parameters
     ----------
     sizes : sequence of float
-        D, at least two different ones; positive.
+        D, positive and rising.
     falling : sequence of float
         Efficiencies at those; positive.
     level : float
@@ -91,7 +92,10 @@ def crossing(sizes: Sequence[float], falling: Sequence[float], level: float) -> 
     Returns
     -------
     D : float, or None
-        None if the line does not fall.
+        None if it lies beyond the sizes.
     """
-    slope, intercept = np.polyfit(np.log(sizes), np.log(falling), 1)
-    return math.exp((math.log(level) - intercept) / slope) if slope < 0 else None
+    points = list(zip(np.log(sizes), np.log(falling), strict=True))
+    for (D, above), (D_next, below) in pairwise(points):
+        if above >= math.log(level) >= below and above > below:
+            return math.exp(D + (D_next - D) * (above - math.log(level)) / (above - below))
+    return None

@@ -7,8 +7,9 @@ Test accuracy against the size D of the training set goes from chance to one. Wh
 a logistic curve on the axis log D, with the chance a = 1/p given. D_mid is the *midpoint*, half way between chance and
 one; k says how sharp the transition is: from 10% to 90% of the way it takes a factor 81^(1/k) in D.
 
-Each of n seeds is fitted alone. The mean of log D_mid has the interval mean -+ t s / sqrt(n), with s the standard
-deviation over seeds and t Student's for 95%.
+Each of n seeds is fitted alone. The mean of D_mid has the interval mean -+ t s / sqrt(n), with s the standard deviation
+over seeds and t Student's for 95%. A curve that goes from under 10% to over 90% of the way between two neighbouring
+sizes does not say where between them: the interval then holds both.
 
 SciPy does both: pip install -e '.[experiments]'.
 """
@@ -35,10 +36,13 @@ class Transition:
         D_mid, in examples.
     steepness : float
         k.
+    between : (float, float), optional
+        Of a transition between two neighbouring sizes: these, between which the midpoint could be anywhere.
     """
 
     midpoint: float
     steepness: float
+    between: tuple[float, float] | None = None
 
     @property
     def factor(self) -> float:
@@ -72,7 +76,7 @@ def fit_transition(sizes: Sequence[float], accuracies: Sequence[float], chance: 
     Parameters
     ----------
     sizes : sequence of float
-        D, positive, rising.
+        D, positive, rising; at least three.
     accuracies : sequence of float
         At these sizes.
     chance : float
@@ -94,15 +98,20 @@ def fit_transition(sizes: Sequence[float], accuracies: Sequence[float], chance: 
     (log_midpoint, steepness), _ = curve_fit(
         lambda D, log_midpoint, k: Transition(math.exp(log_midpoint), k).accuracy(D, chance), D, A,
         p0=(begin, 5.0), bounds=((np.log(D[0]), 0.1), (np.log(D[-1]), STEEPEST)))
-    return Transition(float(np.exp(log_midpoint)), float(steepness))
+    way = (A - chance) / (1 - chance)
+    after = int(np.argmax(half < A))
+    sudden = not np.any((way > 0.1) & (way < 0.9))
+    return Transition(float(np.exp(log_midpoint)), float(steepness),
+                      (float(D[after - 1]), float(D[after])) if sudden else None)
 
 
-def interval(midpoints: Sequence[float]) -> tuple[float, float] | None:
-    """The 95% interval of the geometric mean of midpoints, one for each seed; None of a single one."""
+def interval(transitions: Sequence[Transition]) -> tuple[float, float] | None:
+    """The 95% interval of the mean midpoint of transitions, one for each seed; None of a single one."""
     from scipy import stats
 
-    if len(midpoints) < 2:
+    if len(transitions) < 2:
         return None
-    logs = np.log(midpoints)
-    reach = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
-    return float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach))
+    midpoints = np.array([one.midpoint for one in transitions])
+    reach = stats.t.ppf(0.975, len(midpoints) - 1) * midpoints.std(ddof=1) / math.sqrt(len(midpoints))
+    bounds = [bound for one in transitions if one.between is not None for bound in one.between]
+    return float(min([midpoints.mean() - reach, *bounds])), float(max([midpoints.mean() + reach, *bounds]))

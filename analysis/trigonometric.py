@@ -6,8 +6,9 @@ A network that has learnt to add modulo p does so by waves (Nanda et al.): for s
 
 up to a constant for each example, which no softmax sees. Such logits depend on the residue r = y - c alone, where
 y = m + n is the answer. The cosines and sines of 2 pi w (y - c) / p, over all examples e and classes c, span the
-*trigonometric subspace*; with all frequencies w = 1 ... p // 2 it holds every function of r whose mean is zero. So the
-orthogonal projection on it needs no waves: it is the mean over all entries that share a residue,
+*trigonometric subspace*; with all frequencies w = 1 ... p // 2 it holds every function of r whose mean is zero. Of any
+set of examples each has every residue once. So the orthogonal projection needs no waves, and not all examples: it is
+the mean over all entries that share a residue,
 
     f_r = 1/D sum_e z[e, y_e - r]           r = 0 ... p - 1, of D examples; z with each example's mean taken off
     P z[e, c] = f_(y_e - c)                 the restricted logits
@@ -18,17 +19,18 @@ the share of the norm that lies within the subspace is
 
     ||P z|| / ||z|| = sqrt(D) ||f|| / ||z||
 
-A network that memorises has nothing to put there but by chance: f_r is a mean over D of its logits. What it memorised
-of *right* labels is an exception. If it answers a share alpha of all examples by heart, with a logit of 1 at the right
-class, f_0 is about alpha, and the projection takes a share alpha of its logits for the rule.
+What should count are examples that the network was not trained on. Right labels that are known by heart look like the
+rule: a table with a logit of 1 at the right class of a share alpha of the examples, and 0 elsewhere, has f_0 = alpha up
+to a constant and, of all examples, sqrt(alpha) of its norm within the subspace (0.95 at alpha = 0.9). Of examples
+outside of the table it has nothing. Random labels leave nothing there but by chance, as f_r is a mean over D logits.
 
-The labels may be those of any operation all of whose answers are equally frequent. Multiplication has more zeros than
-other answers, and is addition of discrete logarithms (`analysis.multiplicative`): its waves are not functions of y - c.
+The labels may be those of any operation. But multiplication is addition of discrete logarithms
+(`analysis.multiplicative`): its waves are not functions of y - c.
 
 References
 ----------
-Nanda et al. (arXiv 2301.05217), restricted and excluded loss; Varma et al. (arXiv 2309.02390), who call a network
-purely generalising if the subspace holds more than 95% of the norm of its logits.
+Nanda et al. (arXiv 2301.05217), restricted and excluded loss, over all examples; Varma et al. (arXiv 2309.02390), who
+call a network purely generalising if the subspace holds more than 95% of the norm of its logits.
 """
 
 from __future__ import annotations
@@ -47,12 +49,12 @@ def centred(logits: Array) -> Array:
 
 
 def residue_means(logits: Array, labels: Array) -> Array:
-    """f_r, the mean over all examples of the centred logit at class y - r.
+    """f_r, the mean over the examples of the centred logit at class y - r.
 
     Parameters
     ----------
     logits : float array (..., D, p)
-        Of all examples of an operation, in any order.
+        Of any examples, at least one.
     labels : integer array (D,)
         Their right answers y.
 
@@ -64,13 +66,11 @@ def residue_means(logits: Array, labels: Array) -> Array:
     Raises
     ------
     ValueError
-        If the answers are not equally frequent: examples are missing.
+        If there is no example.
     """
     xp, p = array_module(logits), logits.shape[-1]
-    counts = xp.bincount(xp.asarray(labels), minlength=p)
-    if int(counts.min()) != int(counts.max()):
-        raise ValueError(f"all answers must be equally frequent, got {int(counts.min())} to {int(counts.max())} "
-                         "examples of each")
+    if not len(labels):
+        raise ValueError("the trigonometric subspace needs at least one example, got none")
     # The class y - r has the residue r, as the class c has the residue y - c.
     classes = xp.broadcast_to(_differences(labels, p, xp), logits.shape)
     return xp.take_along_axis(centred(logits.astype(float)), classes, axis=-1).mean(axis=-2)

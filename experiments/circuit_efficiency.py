@@ -6,22 +6,24 @@ The two curves cross at the critical size D_crit: a larger training set is cheap
 memorise.
 
 A network knows by heart alone if all of its training labels are random (xi = 1): there is no rule. It knows the rule
-alone if at least 95% of the norm of its logits lies within the trigonometric subspace (`analysis.trigonometric`), which
-networks come to that are trained on right labels of much of the data.
+alone if at least 95% of the norm of its logits lies within the trigonometric subspace, of examples that it was not
+trained on (`analysis.trigonometric`). Trained on right labels of much of the data, networks come to that.
 
 Efficiency is logit size z against the norm P of all parameters (`analysis.efficiency`). The two-layer quadratic network
 is homogeneous of degree 3: compared is eta = z / P^3, which would not depend on decay if decay did no more than scale
-the weights. Where the curves cross, a straight line through log(eta) of C_mem over log(D) against the mean eta of
-C_gen, is held against the sizes at which networks really turn: the midpoint of ungrokking (`experiments.ungrokking`),
-at the same decay; and that of training from scratch on right labels, by the same networks of which those that come to
-know the rule alone are the C_gen.
+the weights. The size at which the efficiency of C_mem has come down to the mean one of C_gen is held against the sizes
+at which networks really turn, for as many e-folds: the midpoint of ungrokking (`experiments.ungrokking`), and that of
+training from scratch on right labels. Any finite time holds those two apart, since a network keeps for a while what it
+has; so they are told half way as well. (`experiments.semi_grokking` follows training from scratch for longer, at one
+decay.)
 
 How strong both circuits are over the training of a network that groks is told by its restricted and excluded logits
 (`analysis.circuits`).
 
 Trained is the two-layer quadratic network (p 53, N 256) with cross-entropy and AdamW at a learning rate of 1e-3, until
-learning rate x weight decay x steps = 15; the paper has a transformer at p 113. The quick size has one seed, one decay,
-and half as many sizes of right labels.
+learning rate x weight decay x steps = 15; the paper has a transformer at p 113. The decays go less far than those of
+ungrokking: in single trials at a decay of 5 the training loss stayed at 2, and no network came to know the rule alone.
+The quick size has one seed, one decay, and half as many sizes of right labels.
 """
 
 from __future__ import annotations
@@ -40,15 +42,11 @@ from analysis.efficiency import crossing, efficiency, logit_size
 from analysis.transition import need_scipy
 from experiments import ungrokking
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, train_settings
-from experiments.ungrokking import COMMON, P, fraction, geometric, transition
+from experiments.ungrokking import COMMON, E_FOLDS, EVALUATIONS, P, fraction, geometric, transition
 from layers import Cache
 from training import Run, TrainingConfig
 
-DEGREE = 3
-"""Of homogeneity: the logits of the two-layer quadratic network grow with the cube of its weights."""
-
-E_FOLDS = 15
-DECAYS, QUICK_DECAYS = (0.5, 1.5, 5.0), (1.5,)
+DECAYS, QUICK_DECAYS = (0.5, 1.0, 2.0), (2.0,)
 SIZES = {"C_mem": geometric(112, 7)[::2], "right labels": geometric(317, 7)}
 QUICK_SIZES = {"C_mem": SIZES["C_mem"], "right labels": SIZES["right labels"][::2]}
 
@@ -56,32 +54,34 @@ PURE, IMPURE = 0.95, 0.1
 """The least share of the norm within the trigonometric subspace of C_gen, and the largest of C_mem."""
 
 FLAT, NEAR, SETTLED, GROKKED = 1.1, 1.5, 0.05, 0.95
-"""The factor by which the efficiency of C_gen may vary with D, the one by which critical sizes may differ, the share by
+"""The factor by which an efficiency may vary and be the same, the one by which critical sizes may differ, the share by
 which an efficiency may still move in the second half of the training, and the test accuracy of what has grokked."""
 
-SNAPSHOTS = 12
 STYLES = {"C_mem": (figures.VERMILLION, "s", "--"), "C_gen": (figures.BLUE, "o", "-")}
 
 
 def observe_circuits(run: Run) -> dict[str, Any]:
-    """What a run's circuits are like at its snapshots.
+    """What a run's circuits are like over its training.
 
     Returns
     -------
     dict
-        "summary". "strengths": for each snapshot its "step", the "size" of the logits on the training set, the "norm"
-        of the parameters, their "efficiency" (of degree 3), "test_accuracy", and what `CircuitStrengths` has.
+        "summary", and of the history "step" and "test_accuracy". "strengths": at the first step, half way, at the end,
+        and at some between at equal distances of log(step), the "step", the "size" of the logits on the training set,
+        the "norm" of the parameters, their "efficiency" (of degree 3), and what `CircuitStrengths` has.
     """
     train, strengths = run.problem().train, []
-    rows = {row["step"]: row for row in run.history.rows}
-    for step in sorted(run.snapshots):
+    norms = {row["step"]: row["weight_norm"] for row in run.history.rows}
+    steps = np.array(sorted(run.snapshots))
+    near = steps[abs(np.log(steps[1:]) - np.log(np.geomspace(steps[1], steps[-1], 12))[:, None]).argmin(axis=1) + 1]
+    for step in sorted({0, run.step // 2, run.step, *near.tolist()}):
         network = run.network(step)
         size = float(logit_size(network.forward(train.inputs, Cache()), train.labels))
-        norm = rows[step]["weight_norm"]
-        strengths.append({"step": step, "size": size, "norm": norm, "efficiency": efficiency(size, norm, 3),
-                          "test_accuracy": rows[step]["test_accuracy"],
+        strengths.append({"step": step, "size": size, "norm": norms[step],
+                          "efficiency": efficiency(size, norms[step], 3),
                           **vars(circuit_strengths(network, train, run.config.p, run.config.operation))})
-    return {"summary": run.summary(), "strengths": strengths}
+    return {"summary": run.summary(), "strengths": strengths,
+            "history": {column: [row[column] for row in run.history.rows] for column in ("step", "test_accuracy")}}
 
 
 def experiment(options: Options) -> Outcome:
@@ -94,19 +94,27 @@ def experiment(options: Options) -> Outcome:
     runs = {decay: {kind: {size: trained[_name(kind, decay, size)] for size in sizes[kind]} for kind in sizes}
             for decay in decays}
     network = (ungrokking.QUICK if options.quick else ungrokking.NETWORKS)["quadratic"]
-    ungrokked = ungrokking.ungrok({"quadratic": dataclasses.replace(network, decays=decays)}, options)
+    networks = {"quadratic": dataclasses.replace(network, decays=decays)}
+    ungrokked = dict(zip(decays, ungrokking.ungrok(networks, options).values(), strict=True))
 
     measured = {name: _measured(group) for name, group in trained.items()}
+    efficiencies = {decay: Efficiencies(kinds) for decay, kinds in runs.items()}
     checks = []
-    for decay, by_size in zip(decays, ungrokked.values(), strict=True):
-        efficiencies = Efficiencies(runs[decay])
-        sizes_found = {"crossing": efficiencies.crossing(), "ungrokking": transition(by_size),
-                       "from scratch": transition(runs[decay]["right labels"])}
-        measured[f"decay {decay:g}"] = {"exponent of C_mem": efficiencies.exponent(),
-                                        "efficiency of C_gen": spread(efficiencies.level)} | sizes_found
-        checks += [*_pure_checks(decay, runs[decay], efficiencies), *_curve_checks(decay, efficiencies),
-                   *_size_checks(decay, sizes_found), _strength_check(decay, runs[decay]["right labels"])]
-    return Outcome(described(settings), measured, checks, [_draw(runs, measured, options)])
+    for decay, kinds in runs.items():
+        found = {"crossing": efficiencies[decay].crossing()} | {
+            f"{name}{', half way' if half_way else ''}": transition(by_size, half_way)
+            for name, by_size in (("ungrokking", ungrokked[decay]), ("from scratch", kinds["right labels"]))
+            for half_way in (False, True)}
+        measured[f"decay {decay:g}"] = found | {"exponent of C_mem": exponent(efficiencies[decay].memorising),
+                                                "exponent of C_gen": exponent(efficiencies[decay].generalising),
+                                                "efficiency of C_gen": spread(efficiencies[decay].level)}
+        checks += [*_pure_checks(decay, kinds, efficiencies[decay]), *_curve_checks(decay, efficiencies[decay]),
+                   *_size_checks(decay, found), _strength_check(decay, kinds["right labels"])]
+    if len(decays) > 1:
+        checks.append(_same_at_decays_check(efficiencies))
+    settings = described(settings) | {f"ungrokking: {name}": one
+                                      for name, one in ungrokking.settings_of(networks).items()}
+    return Outcome(settings, measured, checks, [_draw(runs, efficiencies, ungrokked, measured, options)])
 
 
 def _name(kind, decay, size):
@@ -117,7 +125,8 @@ def setting(kind: str, decay: float, size: int) -> TrainingConfig:
     """A network that learns `size` pairs, of random labels ("C_mem") or of right ones ("right labels")."""
     steps = round(E_FOLDS / (COMMON.learning_rate * decay))
     return dataclasses.replace(COMMON, width=256, alpha=fraction(size), xi=1.0 if kind == "C_mem" else 0.0,
-                               weight_decay=decay, steps=steps, eval_every=steps // 100, snapshots=SNAPSHOTS)
+                               weight_decay=decay, steps=steps, eval_every=steps // EVALUATIONS,
+                               snapshots=EVALUATIONS + 1)
 
 
 class Efficiencies:
@@ -144,17 +153,20 @@ class Efficiencies:
         seeds = zip(*self.generalising.values(), strict=True)
         self.level = [fmean(etas) for etas in seeds] or [None]
 
-    def exponent(self):
-        """The spread of b in eta = a D^b of C_mem."""
-        return spread([float(np.polyfit(np.log(list(self.memorising)), np.log(etas), 1)[0])
-                       for etas in zip(*self.memorising.values(), strict=True)])
-
-    def crossing(self):
-        """The spread of the size at which the curves cross; None where there is none."""
+    def crossing(self) -> dict[str, Any] | None:
+        """The spread of the size at which the curves cross; None unless they do at every seed."""
         if None in self.level:
             return None
         return spread([crossing(list(self.memorising), etas, level)
                        for etas, level in zip(zip(*self.memorising.values(), strict=True), self.level, strict=True)])
+
+
+def exponent(efficiencies: dict[int, list[float]]) -> dict[str, Any] | None:
+    """The spread over seeds of b in eta = a D^b; None of less than two sizes."""
+    if len(efficiencies) < 2:
+        return None
+    return spread([float(np.polyfit(np.log(list(efficiencies)), np.log(etas), 1)[0])
+                   for etas in zip(*efficiencies.values(), strict=True)])
 
 
 def _measured(runs):
@@ -166,9 +178,9 @@ def _measured(runs):
 
 
 def moved(strengths: list[dict[str, Any]]) -> float:
-    """By what share the efficiency has changed since the last snapshot in the first half of the training."""
+    """By what share the efficiency has changed since half of the steps."""
     last = strengths[-1]
-    middle = max((one for one in strengths if one["step"] <= last["step"] / 2), key=lambda one: one["step"])
+    middle = next(one for one in strengths if one["step"] == last["step"] // 2)
     return abs(last["efficiency"] / middle["efficiency"] - 1)
 
 
@@ -180,9 +192,11 @@ def _pure_checks(decay, runs, efficiencies):
     yield Check(f"decay {decay:g}: C_mem has train accuracy 1 and a trigonometric share below {IMPURE}",
                 "trained on random labels", f"train accuracy {show(train)}, share {show(share)}",
                 train["min"] == 1 and share["max"] < IMPURE)
-    yield Check(f"decay {decay:g}: networks on right labels come to know the rule alone (share at least {PURE})",
-                "those on much of the data do",
-                "at D " + (", ".join(map(str, efficiencies.generalising)) or "none"), bool(efficiencies.generalising))
+    shares = {size: spread([run["strengths"][-1]["share"] for run in group])
+              for size, group in runs["right labels"].items()}
+    yield Check(f"decay {decay:g}: networks on right labels of most data come to know the rule alone (share at least "
+                f"{PURE})", "they do", ", ".join(f"{show(one, 2)} (D {size})" for size, one in shares.items()),
+                bool(efficiencies.generalising))
     both = known + [run for size in efficiencies.generalising for run in runs["right labels"][size]]
     shares = [moved(run["strengths"]) for run in both]
     yield Check(f"decay {decay:g}: in the second half of the training no efficiency moves by more than {SETTLED:.0%}",
@@ -192,17 +206,31 @@ def _pure_checks(decay, runs, efficiencies):
 def _curve_checks(decay, efficiencies):
     falling = [fmean(etas) for etas in efficiencies.memorising.values()]
     yield Check(f"decay {decay:g}: the efficiency of C_mem falls with D, from each size to the next", "it falls",
-                f"{falling[0]:.2e} to {falling[-1]:.2e}, as D^{show(efficiencies.exponent(), 2)}",
+                f"{falling[0]:.2e} to {falling[-1]:.2e}, as D^{show(exponent(efficiencies.memorising), 2)}",
                 all(after < before for before, after in pairwise(falling)))
-    flat = [fmean(etas) for etas in efficiencies.generalising.values()]
-    yield Check(f"decay {decay:g}: the efficiency of C_gen varies with D by a factor of at most {FLAT}", "it is flat",
-                f"{min(flat):.2e} to {max(flat):.2e} over {len(flat)} sizes" if flat else "there is no C_gen",
-                len(flat) > 1 and max(flat) <= FLAT * min(flat))
+    flat, sizes = [fmean(etas) for etas in efficiencies.generalising.values()], list(efficiencies.generalising)
+    wide = bool(sizes) and sizes[-1] >= 2 * sizes[0]
+    found = ", ".join(f"{eta:.2e} (D {size})" for size, eta in zip(sizes, flat, strict=True))
+    yield Check(f"decay {decay:g}: over a factor of 2 in D, that of C_gen varies by a factor of at most {FLAT}",
+                "it is flat", (found or "there is no C_gen") + (f", as D^{show(exponent(efficiencies.generalising), 2)}"
+                                                               if len(sizes) > 1 else ""),
+                wide and max(flat) <= FLAT * min(flat))
+
+
+def _same_at_decays_check(efficiencies):
+    """Whether decay does no more to C_mem than to scale its weights."""
+    ratios = {}
+    for size in next(iter(efficiencies.values())).memorising:
+        etas = [fmean(one.memorising[size]) for one in efficiencies.values()]
+        ratios[size] = max(etas) / min(etas)
+    return Check(f"the efficiency of C_mem is the same at all decays within a factor {FLAT}, at every D",
+                 "(presupposed)", ", ".join(f"{ratio:.2f} (D {size})" for size, ratio in ratios.items()),
+                 max(ratios.values()) <= FLAT)
 
 
 def _size_checks(decay, found):
-    """The three critical sizes against each other."""
-    sizes = {name: one["midpoint"] if name != "crossing" else one for name, one in found.items()}
+    """The three critical sizes against each other, and whether time alone holds the last two apart."""
+    sizes = {name: one if name == "crossing" else one["midpoint"] for name, one in found.items()}
     told = {name: show(size, 0) for name, size in sizes.items()}
     for name, paper in (("ungrokking", "below D_crit a network ungroks"), ("from scratch", "above D_crit it groks")):
         pair = sizes["crossing"], sizes[name]
@@ -213,6 +241,12 @@ def _size_checks(decay, found):
     yield Check(f"decay {decay:g}: a network ungroks at a smaller size than it groks at from scratch",
                 "800 to 1000 against about 2000 of 12769", f"{told['ungrokking']} and {told['from scratch']}",
                 None not in pair and pair[0]["max"] < pair[1]["min"])
+    before = sizes["ungrokking, half way"], sizes["from scratch, half way"]
+    gaps = [None if None in two else two[1]["mean"] / two[0]["mean"] for two in (before, pair)]
+    yield Check(f"decay {decay:g}: from half of the steps on those two come no nearer to each other",
+                "the critical sizes differ", "a factor of {}, half way {}".format(
+                    *("-" if gap is None else f"{gap:.2f}" for gap in reversed(gaps))),
+                None not in gaps and gaps[1] >= gaps[0])
 
 
 def first_to_grok(by_size: dict[int, list[dict[str, Any]]]) -> int | None:
@@ -236,53 +270,86 @@ def _strength_check(decay, by_size):
                      and end["generalising"] > end["memorising"] for peak, end in zip(peaks, ends, strict=True)))
 
 
-def _draw(runs, measured, options):
-    """A row for each decay: size against norm, efficiency against D, and both circuits over the training."""
+def _draw(runs, efficiencies, ungrokked, measured, options):
+    """Size against norm, and where networks turn, at all decays; at each, efficiencies and circuits over training."""
     count = len(options.seeds)
     title = (f"two-layer quadratic network, p = {P}, N = 256, cross-entropy, decay × rate × steps = {E_FOLDS}, "
              f"{count} seed{'s' if count > 1 else ''}")
-    figure, axes = figures.new_figure(len(runs), 3, (13.5, 4.1 * len(runs)), title)
-    for (decay, kinds), (plane, curves, strengths) in zip(runs.items(), axes, strict=True):
-        pure = Efficiencies(kinds)
-        groups = {"C_mem": kinds["C_mem"], "C_gen": {size: kinds["right labels"][size] for size in pure.generalising}}
-        for (name, by_size), efficiencies in zip(groups.items(), (pure.memorising, pure.generalising), strict=True):
-            color, marker, line = STYLES[name]
-            ends = [run["strengths"][-1] for group in by_size.values() for run in group]
-            plane.plot([end["norm"] for end in ends], [end["size"] for end in ends], marker, color=color, markersize=4,
-                       label=name)
-            if efficiencies:
-                figures.draw_curve(curves, list(efficiencies), np.array(list(efficiencies.values())).T, color=color,
-                                   marker=marker, markersize=4, linestyle=line, label=name)
-        for size, group in groups["C_mem"].items():
-            end = group[0]["strengths"][-1]
-            plane.annotate(f"{size}", (end["norm"], end["size"]), xytext=(0, 6), textcoords="offset points", fontsize=7,
-                           ha="center")
-        for (name, style) in (("crossing", ":"), ("ungrokking", "-."), ("from scratch", "--")):
-            found = measured[f"decay {decay:g}"][name]
-            if (size := found and (found if name == "crossing" else found["midpoint"])) is not None:
-                curves.axvline(size["mean"], color=figures.GREY, linewidth=1.2, linestyle=style,
-                               label=f"{name}: {size['mean']:.0f}")
-        size = first_to_grok(kinds["right labels"])
-        if size is not None:
-            for place, run in enumerate(kinds["right labels"][size]):
-                for name, label in (("memorising", "C_mem"), ("generalising", "C_gen")):
-                    color, marker, line = STYLES[label]
-                    strengths.plot([one["step"] for one in run["strengths"]], [one[name] for one in run["strengths"]],
-                                   color=color, marker=marker, markersize=3, linestyle=line, linewidth=1.2,
-                                   label=None if place else f"{name} strength")
-            strengths.set_title(f"from scratch, D = {size}", fontsize=10)
-            strengths.set_xscale("symlog", linthresh=10, subs=range(2, 10))
-            strengths.set_xlim(0)
-            strengths.legend(fontsize=8, frameon=False)
-        plane.set_title(f"weight decay {decay:g}; C_mem with its D", fontsize=10)
-        plane.set(xlabel="norm P of the parameters", ylabel="logit size z")
-        curves.set(xlabel="size D of the training set", ylabel="efficiency z / P³", yscale="log")
-        curves.set_xscale("log", base=2, subs=())
-        curves.xaxis.set_major_formatter("{x:g}")
-        strengths.set(xlabel="step", ylabel="logit size of the circuit")
-        plane.legend(fontsize=8, frameon=False)
-        curves.legend(fontsize=8, frameon=False)
+    figure, axes = figures.new_figure(2, 1 + len(runs), (4.6 * (1 + len(runs)), 8.4), title)
+    (plane, *curves), (turning, *strengths) = axes
+    _draw_plane(plane, runs, efficiencies)
+    for (decay, kinds), line in zip(runs.items(), ("-", "--", ":"), strict=False):
+        for name, by_size, color in (("from scratch", kinds["right labels"], figures.BLACK),
+                                     ("ungrokking", ungrokked[decay], figures.ORANGE)):
+            accuracies = np.array([[run["summary"]["test_accuracy"] for run in group] for group in by_size.values()])
+            figures.draw_curve(turning, list(by_size), accuracies.T, color=color, linestyle=line,
+                               label=f"{name}, decay {decay:g}")
+    turning.set(xlabel="size D of the training set", ylabel="final test accuracy", ylim=(-0.03, 1.05))
+    for (decay, kinds), panel, over_steps in zip(runs.items(), curves, strengths, strict=True):
+        _draw_efficiencies(panel, efficiencies[decay], measured[f"decay {decay:g}"])
+        panel.set_title(f"weight decay {decay:g}", fontsize=10)
+        _draw_strengths(over_steps, kinds["right labels"])
+    for panel in (turning, *curves):
+        panel.set_xscale("log", base=2, subs=())
+        panel.xaxis.set_major_formatter("{x:g}")
+    for panel in (plane, turning, *curves):
+        panel.legend(fontsize=8, frameon=False)
     return figures.save(figure, options.out / "circuit_efficiency.png")
+
+
+def _draw_plane(plane, runs, efficiencies):
+    """Logit size against norm: a marker for each decay; a line joins the networks of one D, a grey one is z ~ P^3."""
+    for place, (decay, kinds) in enumerate(runs.items()):
+        for name, by_size in (("C_mem", kinds["C_mem"]),
+                              ("C_gen", {size: kinds["right labels"][size]
+                                         for size in efficiencies[decay].generalising})):
+            ends = [run["strengths"][-1] for group in by_size.values() for run in group]
+            if ends:
+                plane.plot([end["norm"] for end in ends], [end["size"] for end in ends], "os^"[place % 3],
+                           color=STYLES[name][0], markersize=5, markerfacecolor="none",
+                           label=f"{name}, decay {decay:g}")
+    for size in next(iter(runs.values()))["C_mem"]:
+        means = [[fmean(run["strengths"][-1][of] for run in kinds["C_mem"][size]) for of in ("norm", "size")]
+                 for kinds in runs.values()]
+        plane.plot(*zip(*means, strict=True), color=STYLES["C_mem"][0], linewidth=0.8)
+        plane.annotate(f"D {size}", max(means), xytext=(4, 4), textcoords="offset points", fontsize=8)
+    (low, high), (bottom, top) = plane.get_xlim(), plane.get_ylim()
+    middle = (low * high) ** 0.5, (bottom * top) ** 0.5
+    norms = np.geomspace(low, high, 50)
+    cubes = middle[1] * (norms / middle[0]) ** 3
+    on = (cubes > bottom) & (cubes < top)
+    plane.plot(norms[on], cubes[on], color=figures.GREY, linewidth=1, linestyle="--", label="z ~ P³")
+    plane.set(xlabel="norm P of the parameters", ylabel="logit size z")
+
+
+def _draw_efficiencies(panel, efficiencies, found):
+    for name, etas in (("C_mem", efficiencies.memorising), ("C_gen", efficiencies.generalising)):
+        color, marker, line = STYLES[name]
+        if etas:
+            figures.draw_curve(panel, list(etas), np.array(list(etas.values())).T, color=color, marker=marker,
+                               markersize=4, linestyle=line, label=name)
+    for name, style in (("crossing", ":"), ("ungrokking", "-."), ("from scratch", "--")):
+        size = found[name] if name == "crossing" else found[name]["midpoint"]
+        if size is not None:
+            panel.axvline(size["mean"], color=figures.GREY, linewidth=1.2, linestyle=style,
+                          label=f"{name}: {size['mean']:.0f}")
+    panel.set(xlabel="size D of the training set", ylabel="efficiency z / P³", yscale="log")
+
+
+def _draw_strengths(panel, by_size):
+    size = first_to_grok(by_size)
+    if size is None:
+        panel.set_title("no size at which all seeds grok", fontsize=10)
+        return
+    for place, run in enumerate(by_size[size]):
+        for name, label in (("memorising", "C_mem"), ("generalising", "C_gen")):
+            color, marker, line = STYLES[label]
+            panel.plot([one["step"] for one in run["strengths"][1:]], [one[name] for one in run["strengths"][1:]],
+                       color=color, marker=marker, markersize=3, linestyle=line, linewidth=1.2,
+                       label=None if place else f"{name} strength")
+    panel.set_title(f"from scratch, D = {size}", fontsize=10)
+    panel.set(xlabel="step", ylabel="logit size of the circuit", xscale="log")
+    panel.legend(fontsize=8, frameon=False)
 
 
 if __name__ == "__main__":

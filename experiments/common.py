@@ -27,12 +27,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from experiments.cells import ROOT, Measure, program_version, run_folder
-from experiments.executors import SchedulerError, add_options, chosen, prepare
-from experiments.sweep import sweep
+from experiments.executors import SchedulerError, add_options, chosen, prepare, worker_died
+from experiments.sweep import sweep, train_and_keep
 from grok import __version__
 from storage import write_json
-from training import CheckpointError, DivergenceError, TrainingConfig, resume, train
+from training import DivergenceError, TrainingConfig
 from training.config import OF_TASK
 
 
@@ -141,10 +143,9 @@ def train_settings(settings: Mapping[str, TrainingConfig], measure: Measure,
 
 
 def train_whole(configs: Sequence[TrainingConfig], options: Options) -> list[Path]:
-    """Train networks of which everything is kept, one after another in this process, for others to continue from.
+    """Train networks of which everything is kept, for others to continue from.
 
-    They are saved on the way: after an interruption each goes on where it was. Workers that continue them must see the
-    folder of the cells.
+    What is finished is stored, as of a sweep, beside its cells. Workers must see the folder of the cells.
 
     Parameters
     ----------
@@ -155,27 +156,27 @@ def train_whole(configs: Sequence[TrainingConfig], options: Options) -> list[Pat
     Returns
     -------
     list of Path
-        The folder of each finished run.
+        The folder of each run.
 
     Raises
     ------
     CellsFailed
-        If one diverges, or what is stored of it is damaged.
+        If one diverges, or its worker dies.
     """
-    folders = []
-    for config in configs:
-        config = dataclasses.replace(config, backend=options.backend).resolved()
-        folder = run_folder(options.cells, config).resolve()
-        if not (folder / "summary.json").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                if (folder / "checkpoint.npz").exists():
-                    resume(folder, progress=True)
-                else:
-                    train(config, folder, progress=True)
-            except (CheckpointError, DivergenceError) as error:
-                raise CellsFailed(str(error)) from None
-        folders.append(folder)
+    executors, threads = chosen(options.workers, options.scheduler)
+    configs = [dataclasses.replace(config, backend=options.backend, threads=threads).resolved() for config in configs]
+    folders = [run_folder(options.cells, config).resolve() for config in configs]
+    missing = {folder: config for folder, config in zip(folders, configs, strict=True) if not folder.exists()}
+    try:
+        with executors() as executor:
+            finished = (map if executor is None else executor.map)(train_and_keep, missing.values(), missing)
+            for _ in tqdm(finished, total=len(missing), desc="first networks", dynamic_ncols=True, leave=False,
+                          disable=None):
+                pass
+    except Exception as error:
+        if not (isinstance(error, DivergenceError) or worker_died(error)):
+            raise
+        raise CellsFailed(f"a network to continue from failed: {error}") from None
     return folders
 
 

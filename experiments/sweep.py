@@ -11,9 +11,12 @@ network that fails is reported and does not take the others down.
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import sys
 import threading
 import traceback
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, as_completed
@@ -27,7 +30,7 @@ from tqdm import tqdm
 
 from experiments.cells import Measure, cell_path, made_by, plain, read_cell, still_made_by, write_cell
 from experiments.executors import Executors, worker_died
-from training import TrainingConfig, stack_key, train_many
+from training import TrainingConfig, stack_key, train, train_many
 
 STACKED = 300_000
 """Intermediate numbers (examples x width) of a step of a whole stack, up to which a stack pays on a CPU: it saves about
@@ -228,6 +231,35 @@ def train_and_measure(configs: Sequence[TrainingConfig], measure: Measure,
             return [outcome for config in configs for outcome in train_and_measure([config], measure)]
         with threadpool_limits(limits=1, user_api="blas"):  # as in training, for the same bits on every machine
             return [_measured(run, measure) for run in runs]
+
+
+def train_and_keep(config: TrainingConfig, folder: Path) -> None:
+    """Train a network and keep all of it in a folder, which is there whole or not at all.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    folder : path
+        If somebody else has made it in the meantime, it stays as it is.
+
+    Raises
+    ------
+    DivergenceError
+        If the run diverges.
+    OSError
+        If it cannot be written.
+    """
+    with _TRAINING:
+        run = train(config)
+    own = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+    own.mkdir(parents=True)
+    run.save(own)
+    try:
+        os.rename(own, folder)
+    except OSError:
+        shutil.rmtree(own)
+        if not folder.exists():
+            raise
 
 
 def _measured(run, measure):

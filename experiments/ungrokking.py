@@ -9,14 +9,16 @@ A network first learns 90% of all pairs. It is then trained on with the first D'
 optimiser that has seen nothing, and tested on the 10% that it never saw. Where it ends is compared at equal decay x
 steps, the number of times that decay alone would have shrunk the weights e-fold:
 
-    learning rate x weight decay x steps = 20
+    learning rate x weight decay x steps = 15
 
 Whether that is long enough is told by the test accuracy half way. The midpoint of the transition is fitted for each
-seed alone (`analysis.transition`), with its 95% interval over seeds.
+seed alone (`analysis.transition`), with its 95% interval over seeds. A network that treats (m, n) and (n, m) alike is
+right about more of the test set the more mirror images are in D'; the test accuracy without those is told as well
+(`analysis.mirrors`).
 
 Trained are the two-layer quadratic network (N 256), a ReLU network of the same shape and a transformer (d 64), all at
 p 53, with cross-entropy and AdamW at a learning rate of 1e-3; the paper has a transformer (d 128) at p 113 and D' from
-390 to 1494 of 12769 pairs. The quadratic network is trained on at three weight decays over a factor of ten. The quick
+390 to 1494 of 12769 pairs. The quadratic network is trained on at four weight decays over a factor of ten. The quick
 size has the quadratic network alone, with one seed, five sizes and two decays.
 """
 
@@ -46,7 +48,7 @@ from experiments.measures import observe_mirrors
 from training import TrainingConfig
 
 P = 53
-E_FOLDS = 20
+E_FOLDS = 15
 """Learning rate x weight decay x steps of the second training."""
 
 COMMON = TrainingConfig(p=P, alpha=0.9, xi=0.0, loss="cross-entropy", learning_rate=1e-3, weight_decay=0.5, steps=5000,
@@ -73,17 +75,17 @@ def fraction(size: int) -> float:
 
 
 NETWORKS = {
-    "quadratic": Network(dataclasses.replace(COMMON, width=256), geometric(56, 8), (0.5, 1.5, 5.0)),
-    "ReLU": Network(dataclasses.replace(COMMON, width=256, activation="relu"), geometric(158, 7), (1.5,)),
+    "quadratic": Network(dataclasses.replace(COMMON, width=256), geometric(56, 8), (0.5, 1.0, 2.0, 5.0)),
+    "ReLU": Network(dataclasses.replace(COMMON, width=256, activation="relu"), geometric(158, 7), (2.0,)),
     "transformer": Network(dataclasses.replace(COMMON, model="transformer", width=64, steps=3000), geometric(158, 7),
-                           (1.5,)),
+                           (2.0,)),
 }
-QUICK = {"quadratic": Network(NETWORKS["quadratic"].config, geometric(112, 5), (1.5, 5.0))}
+QUICK = {"quadratic": Network(NETWORKS["quadratic"].config, geometric(112, 5), (2.0, 5.0))}
 EVALUATIONS = 50
 
-LEARNT, CHANCE_LIKE, SHARP, OVERLAY, SETTLED = 0.95, 0.1, 4.0, 0.1, 0.05
+LEARNT, CHANCE_LIKE, SHARP, OVERLAY, SETTLED, MIRRORS = 0.95, 0.1, 4.0, 0.1, 0.05, 0.1
 """What the checks call learnt, near chance, a sharp transition (the factor in D' from 10% to 90%), curves that overlay,
-and an accuracy that has settled (between half of the steps and all)."""
+an accuracy that has settled (between half of the steps and all), and one that owes little to mirror images."""
 
 
 def experiment(options: Options) -> Outcome:
@@ -96,17 +98,23 @@ def experiment(options: Options) -> Outcome:
         accuracies = {size: _accuracies(some) for size, some in by_size.items()}
         measured |= {f"{group}, D' = {size}": values for size, values in accuracies.items()}
         measured[group] = transition(by_size)
+        measured[f"{group}, half way"] = transition(by_size, half_way=True)
         checks += _transition_checks(group, accuracies, measured[group])
     for name, network in networks.items():
         if len(network.decays) > 1:
             checks += _decay_checks(name, network, measured)
+    return Outcome(settings_of(networks), measured, checks, [_draw(ends, measured, networks, options)])
+
+
+def settings_of(networks: Mapping[str, Network]) -> dict[str, dict[str, Any]]:
+    """What is trained, as `result.json` holds it; alpha of the second trainings is a list, a value for each size."""
     settings = described({f"{name}, first": network.config for name, network in networks.items()})
     for name, network in networks.items():
         for decay in network.decays:
             one = described({_name(name, decay): continued(network.config, decay, network.sizes[0])})
             one[_name(name, decay)]["alpha"] = [fraction(size) for size in network.sizes]
             settings |= one
-    return Outcome(settings, measured, checks, [_draw(ends, measured, networks, options)])
+    return settings
 
 
 def ungrok(networks: Mapping[str, Network], options: Options) -> dict[str, dict[int, list[dict[str, Any]]]]:
@@ -150,16 +158,28 @@ def _accuracies(runs):
             "weight_norm": spread([run["summary"]["weight_norm"] for run in runs])}
 
 
-def transition(by_size: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """The midpoint and the factor from 10% to 90% over seeds, of those seeds whose transition lies within the sizes."""
-    finals = zip(*([run["summary"]["test_accuracy"] for run in group] for group in by_size.values()), strict=True)
-    fits = [fit_transition(list(by_size), accuracies, chance=1 / P) for accuracies in finals]
-    fitted = [fit for fit in fits if fit is not None]
-    if not fitted:
-        return {"fitted": 0, "midpoint": None, "midpoint_interval": None, "factor": None}
-    midpoints = [fit.midpoint for fit in fitted]
-    return {"fitted": len(fitted), "midpoint": spread(midpoints), "midpoint_interval": interval(midpoints),
-            "factor": spread([fit.factor for fit in fitted])}
+def transition(by_size: Mapping[int, Sequence[Mapping[str, Any]]], half_way: bool = False) -> dict[str, Any]:
+    """The midpoint and the factor from 10% to 90% over seeds, at the end or half way.
+
+    Parameters
+    ----------
+    by_size : mapping of int to sequence of mapping
+        For each size what is kept of the run of each seed; its history has `EVALUATIONS` steps of equal length.
+    half_way : bool
+
+    Returns
+    -------
+    dict
+        "fitted" of "seeds" turn within the sizes. Unless all do, "midpoint", "midpoint_interval" and "factor" are None.
+    """
+    curves = zip(*([run["history"]["test_accuracy"][EVALUATIONS // 2 if half_way else -1] for run in group]
+                   for group in by_size.values()), strict=True)
+    fits = [fit_transition(list(by_size), accuracies, chance=1 / P) for accuracies in curves]
+    found = {"fitted": sum(fit is not None for fit in fits), "seeds": len(fits)}
+    if None in fits:
+        return found | {"midpoint": None, "midpoint_interval": None, "factor": None}
+    return found | {"midpoint": spread([fit.midpoint for fit in fits]), "midpoint_interval": interval(fits),
+                    "factor": spread([fit.factor for fit in fits])}
 
 
 def _transition_checks(group, at, transition):
@@ -178,6 +198,11 @@ def _transition_checks(group, at, transition):
     yield Check(f"{group}: from 10% to 90% of the way takes a factor of at most {SHARP:g} in D'", "a sharp transition",
                 _midpoint(transition) + (f"; factor {show(factor, 2)}" if factor else ""),
                 factor is not None and factor["max"] <= SHARP)
+    mirrors = {size: abs(one["test_accuracy"]["mean"] - one["unmirrored_test_accuracy"]["mean"])
+               for size, one in at.items()}
+    most = max(mirrors, key=mirrors.get)
+    yield Check(f"{group}: without trained mirror images the mean test accuracy is the same within {MIRRORS}, at every "
+                "D'", "-", f"at most {mirrors[most]:.3f} apart (D' = {most})", mirrors[most] <= MIRRORS)
     moved = {size: abs(one["test_accuracy"]["mean"] - one["half_way_test_accuracy"]["mean"])
              for size, one in at.items()}
     most = max(moved, key=moved.get)
@@ -187,19 +212,20 @@ def _transition_checks(group, at, transition):
 
 def _midpoint(transition):
     if transition["midpoint"] is None:
-        return "the midpoint lies beyond these D'"
+        return f"{transition['fitted']} of {transition['seeds']} seeds turn within these D'"
     low, high = transition["midpoint_interval"] or (None, None)
     return f"midpoint {transition['midpoint']['mean']:.0f}" + (f" [{low:.0f}, {high:.0f}]" if low else "")
 
 
 def _decay_checks(name, network, measured):
-    """Whether decay matters for where a network ends."""
+    """Whether decay matters for where a network ends, and whether it mattered half way."""
     groups = {decay: _name(name, decay) for decay in network.decays}
-    apart = np.ptp([[measured[f"{group}, D' = {size}"]["test_accuracy"]["mean"] for size in network.sizes]
-                    for group in groups.values()], axis=0)
+    apart, before = (np.ptp([[measured[f"{group}, D' = {size}"][f"{when}test_accuracy"]["mean"]
+                              for size in network.sizes] for group in groups.values()], axis=0)
+                     for when in ("", "half_way_"))
     yield Check(f"{name}: mean test accuracies at all decays are within {OVERLAY} of each other, at every D'",
-                "the curves overlay", f"at most {apart.max():.3f} apart (D' = {network.sizes[int(apart.argmax())]})",
-                bool(apart.max() <= OVERLAY))
+                "the curves overlay", f"at most {apart.max():.3f} apart (D' = {network.sizes[int(apart.argmax())]}); "
+                f"half way {before.max():.3f}", bool(apart.max() <= OVERLAY))
     midpoints = [measured[group]["midpoint"] for group in groups.values()]
     means = [midpoint["mean"] for midpoint in midpoints if midpoint is not None]
     yield Check(f"{name}: the midpoints at all decays are within 10% of each other", "they do not depend on decay",
@@ -223,7 +249,7 @@ def _draw(ends, measured, networks, options):
     over_steps.set_title(f"{network} network, weight decay {decay:g}", fontsize=10)
     over_steps.set(xlabel="step", ylabel="test accuracy", ylim=(-0.03, 1.05))
     over_steps.legend(fontsize=8, frameon=False, ncols=2)
-    styles = list(zip((figures.BLUE, figures.VERMILLION, figures.GREEN), ("o", "s", "^"), ("-", "--", ":"),
+    styles = list(zip((figures.BLUE, figures.VERMILLION, figures.GREEN, figures.PURPLE), "os^D", ("-", "--", ":", "-."),
                       strict=True))
     for panel, heading, groups in (
             (by_network, f"weight decay {decay:g}",

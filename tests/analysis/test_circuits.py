@@ -4,6 +4,8 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.circuits import circuit_strengths
 from analysis.efficiency import logit_size
@@ -48,21 +50,23 @@ def test_the_rule_alone_is_all_generalising(operation):
     assert found.excluded_loss == pytest.approx(np.log(P), rel=1e-9)
 
 
-def test_random_labels_known_by_heart_are_nearly_all_memorising():
-    train = modular_problem(P, "add", 0.5, xi=1.0, seed=3).train
+@pytest.mark.parametrize("xi", [0.0, 1.0])
+def test_labels_known_by_heart_are_all_memorising_also_the_right_ones(xi):
+    train = modular_problem(P, "add", 0.7, xi=xi, seed=3).train
     found = circuit_strengths(Table(memory(train, 7.0)), train, P)
-    assert found.generalising + found.memorising == pytest.approx(7, rel=1e-12)
-    assert abs(found.generalising) < 0.5
-    assert found.share < 0.3
-    assert found.restricted_loss > 0.9 * np.log(P)
-    assert found.excluded_loss < 0.02
+    assert found.generalising == pytest.approx(0, abs=1e-12)
+    assert found.memorising == pytest.approx(7, rel=1e-12)
+    assert found.share == 0
+    assert found.restricted_loss == pytest.approx(np.log(P), rel=1e-9)
+    assert found.excluded_loss == pytest.approx(np.log(1 + (P - 1) * np.exp(-7)), rel=1e-9)
 
 
-def test_of_right_labels_known_by_heart_the_rule_gets_the_share_that_is_trained_on():
-    train = modular_problem(P, "add", 0.4, seed=1).train
-    found = circuit_strengths(Table(memory(train, 7.0)), train, P)
-    assert found.generalising / 7 == pytest.approx(len(train) / P ** 2, rel=0.02)
-    assert found.generalising + found.memorising == pytest.approx(7, rel=1e-12)
+@given(gen=st.floats(0.1, 9), mem=st.floats(0, 9), alpha=st.floats(0.1, 0.9))
+def test_both_circuits_of_one_network_are_found_apart(gen, mem, alpha):
+    train = modular_problem(P, "subtract", alpha, seed=1).train
+    found = circuit_strengths(Table(rule(gen, "subtract") + memory(train, mem)), train, P, "subtract")
+    assert found.generalising == pytest.approx(gen, rel=1e-9)
+    assert found.memorising == pytest.approx(mem, rel=1e-9, abs=1e-9)
 
 
 def test_the_strengths_add_up_to_the_size_of_the_logits():
@@ -77,3 +81,9 @@ def test_the_strengths_add_up_to_the_size_of_the_logits():
 def test_a_network_without_logits_has_no_share():
     train = modular_problem(P, "add", 0.3).train
     assert circuit_strengths(Table(np.zeros((P, P, P))), train, P).share == 0
+
+
+def test_who_was_trained_on_all_examples_has_none_to_tell_by():
+    train = modular_problem(P, "divide", 1.0).train
+    with pytest.raises(ValueError, match="at least one example"):
+        circuit_strengths(Table(rule(1.0)), train, P, "divide")

@@ -44,11 +44,17 @@ def test_a_norm_of_zero_has_no_efficiency():
         efficiency(1.0, 0.0, 3)
 
 
-@given(exponent=st.floats(0.1, 2), at=st.floats(50, 5000), factor=st.floats(0.5, 2))
+@given(exponent=st.floats(0.1, 2), at=st.floats(101, 799), factor=st.floats(0.5, 2))
 def test_curves_cross_where_a_power_law_meets_the_level(exponent, at, factor):
     sizes = np.array([100.0, 200.0, 400.0, 800.0])
     assert crossing(sizes, factor * (sizes / at) ** -exponent, factor) == pytest.approx(at, rel=1e-6)
 
 
-def test_a_rising_curve_comes_down_to_no_level():
-    assert crossing([100, 200], [1.0, 2.0], 1.5) is None
+def test_a_curve_is_followed_from_size_to_size():
+    assert crossing([100, 200, 400], [8.0, 4.0, 1.0], 2.0) == pytest.approx(200 * 2 ** 0.5)
+    assert crossing([100, 200, 400], [8.0, 4.0, 1.0], 4.0) == pytest.approx(200)
+
+
+@pytest.mark.parametrize("falling", [[1.0, 2.0, 3.0], [5.0, 4.0, 3.0], [1.4, 1.0, 0.5], [1.0, 1.0, 1.0]])
+def test_beyond_the_sizes_there_is_no_crossing(falling):
+    assert crossing([100, 200, 400], falling, 1.5) is None

@@ -45,6 +45,9 @@ def test_a_sudden_step_lies_between_its_sizes():
     found = fit_transition(SIZES, [0, 0, 0, 0, 1, 1, 1], 0.0)
     assert 283 < found.midpoint < 400
     assert found.factor < 400 / 283
+    assert found.between == (283, 400)
+    assert interval([found, found]) == (283, 400)
+    assert fit_transition(SIZES, [0, 0, 0, 0.5, 1, 1, 1], 0.0).between is None
 
 
 @pytest.mark.parametrize("accuracies", [[0.9] * 7, [0.1] * 7, [1, 0.9, 0.8, 0.6, 0.4, 0.2, 0]])
@@ -55,10 +58,10 @@ def test_what_does_not_pass_half_way_has_no_midpoint(accuracies):
 def test_the_interval_holds_the_mean_as_often_as_it_says():
     rng, hits = np.random.default_rng(0), 0
     for _ in range(2000):
-        low, high = interval(np.exp(np.log(300) + 0.1 * rng.standard_normal(5)))
+        low, high = interval([Transition(midpoint, 5.0) for midpoint in 300 + 30 * rng.standard_normal(5)])
         hits += low <= 300 <= high
     assert abs(hits / 2000 - 0.95) < 4 * (0.95 * 0.05 / 2000) ** 0.5
 
 
 def test_a_single_midpoint_has_no_interval():
-    assert interval([300.0]) is None
+    assert interval([Transition(300.0, 5.0)]) is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import circuit_efficiency, ungrokking
-from experiments.circuit_efficiency import Efficiencies, first_to_grok, moved, observe_circuits, setting
+from experiments.circuit_efficiency import Efficiencies, exponent, first_to_grok, moved, observe_circuits, setting
 from experiments.common import run_experiment, spread
 from layers import Cache
 from training import TrainingConfig, train
@@ -33,6 +33,8 @@ def tiny(monkeypatch):
     ([], (2.0, 4.0), 3, 2), (["--quick"], (4.0,), 2, 1)])
 def test_leaves_every_decay_and_size_with_its_checks_and_a_figure(tmp_path, monkeypatch, options, decays, sizes, seeds):
     monkeypatch.setattr(circuit_efficiency, "E_FOLDS", 4)
+    monkeypatch.setattr(circuit_efficiency, "EVALUATIONS", 10)
+    monkeypatch.setattr(ungrokking, "EVALUATIONS", 10)
     monkeypatch.setattr(circuit_efficiency, "DECAYS", (2.0, 4.0))
     monkeypatch.setattr(circuit_efficiency, "QUICK_DECAYS", (4.0,))
     monkeypatch.setattr(ungrokking, "E_FOLDS", 4)
@@ -40,22 +42,28 @@ def test_leaves_every_decay_and_size_with_its_checks_and_a_figure(tmp_path, monk
                           [*options, "--out", str(tmp_path / "out"), "--cells", str(tmp_path / "cells")])
     assert code == 0
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert len(result["settings"]) == len(decays) * (sizes + 2)
-    assert {one["weight_decay"] for one in result["settings"].values()} == set(decays)
-    assert {one["xi"] for one in result["settings"].values()} == {0.0, 1.0}
+    names = [name for name in result["settings"] if not name.startswith("ungrokking")]
+    assert len(names) == len(decays) * (sizes + 2)
+    assert len(result["settings"]) == len(names) + 1 + len(decays)
+    assert {result["settings"][name]["weight_decay"] for name in names} == set(decays)
+    assert {result["settings"][name]["xi"] for name in names} == {0.0, 1.0}
     for decay in decays:
         assert len(result["measured"][f"decay {decay:g}"]["exponent of C_mem"]["values"]) == seeds
         assert len(result["measured"][f"C_mem, decay {decay:g}, D 20"]["efficiency"]["values"]) == seeds
-    assert len(result["checks"]) == 9 * len(decays)
+    assert len(result["checks"]) == 10 * len(decays) + (len(decays) > 1)
     assert (tmp_path / "out" / "circuit_efficiency.png").stat().st_size > 10_000
 
 
 def test_what_is_observed_is_what_the_snapshots_are():
-    run = train(TrainingConfig(p=11, width=16, steps=40, eval_every=10, xi=0.3, loss="cross-entropy", snapshots=4,
+    run = train(TrainingConfig(p=11, width=16, steps=400, eval_every=2, xi=0.3, loss="cross-entropy", snapshots=201,
                                dtype="float64"))
     observed = json.loads(json.dumps(observe_circuits(run), allow_nan=False))["strengths"]
-    assert [one["step"] for one in observed] == sorted(run.snapshots)
-    assert observed[-1]["step"] == 40
+    steps = [one["step"] for one in observed]
+    assert steps[:3] == [0, 2, 4]
+    assert 200 in steps
+    assert steps[-1] == 400
+    assert len(steps) <= 15
+    np.testing.assert_allclose(np.diff(np.log([step for step in steps[3:] if step != 200])), np.log(200) / 11, rtol=0.6)
     train_set = run.problem().train
     logits = run.network().forward(train_set.inputs, Cache())
     right = logits[np.arange(len(train_set)), train_set.labels]
@@ -92,8 +100,11 @@ def runs_of(flat=(1e-5, 1e-5), exponent=-0.5, share=0.98, scale=1.0):
 def test_curves_cross_where_the_efficiencies_are_equal():
     found = Efficiencies(runs_of())
     assert list(found.generalising) == [800, 1600]
-    assert found.exponent()["values"] == pytest.approx([-0.5, -0.5])
+    assert exponent(found.memorising)["values"] == pytest.approx([-0.5, -0.5])
+    assert exponent(found.generalising)["values"] == pytest.approx([0, 0])
+    assert exponent({800: [1e-5]}) is None
     assert found.crossing()["values"] == pytest.approx([400, 400])
+    assert Efficiencies(runs_of(scale=10)).crossing() is None  # beyond the sizes
     assert Efficiencies(runs_of(share=0.9)).crossing() is None
 
 
@@ -116,23 +127,34 @@ def test_checks_hold_and_fail_as_the_runs_say():
 
 
 def test_what_still_moves_is_told():
-    steps = [{"step": 0, "efficiency": 9.0}, {"step": 45, "efficiency": 1.0}, {"step": 60, "efficiency": 5.0},
-             {"step": 100, "efficiency": 1.2}]
+    steps = [{"step": 0, "efficiency": 9.0}, {"step": 45, "efficiency": 7.0}, {"step": 50, "efficiency": 1.0},
+             {"step": 60, "efficiency": 5.0}, {"step": 100, "efficiency": 1.2}]
     assert moved(steps) == pytest.approx(0.2)
 
 
-def sizes_hold(crossing, ungrokking, scratch):
-    found = {"crossing": crossing and spread([crossing]),
-             "ungrokking": {"midpoint": ungrokking and spread([ungrokking])},
-             "from scratch": {"midpoint": scratch and spread([scratch])}}
+def sizes_hold(crossing, ungrokking, scratch, before=(300, 500)):
+    found = {"crossing": crossing and spread([crossing])} | {
+        name: {"midpoint": size and spread([size])}
+        for name, size in {"ungrokking": ungrokking, "ungrokking, half way": before[0], "from scratch": scratch,
+                           "from scratch, half way": before[1]}.items()}
     return [check.holds for check in circuit_efficiency._size_checks(1.0, found)]
 
 
 def test_critical_sizes_are_held_against_each_other():
-    assert sizes_hold(400, 300, 500) == [True, True, True]
-    assert sizes_hold(400, 200, 700) == [False, False, True]
-    assert sizes_hold(400, 500, 300) == [True, True, False]
-    assert sizes_hold(None, 300, None) == [False, False, False]
+    assert sizes_hold(400, 300, 500) == [True, True, True, True]
+    assert sizes_hold(400, 200, 700) == [False, False, True, True]
+    assert sizes_hold(400, 500, 300, before=(500, 300)) == [True, True, False, True]
+    assert sizes_hold(400, 310, 490) == [True, True, True, False]
+    assert sizes_hold(None, 300, None) == [False, False, False, False]
+    assert sizes_hold(400, 300, 500, before=(300, None)) == [True, True, True, False]
+
+
+def test_efficiencies_at_several_decays_are_compared_size_by_size():
+    def holds(scale):
+        return circuit_efficiency._same_at_decays_check(
+            {decay: Efficiencies(runs_of(scale=one)) for decay, one in ((1.0, 1.0), (2.0, scale))}).holds
+    assert holds(1.05)
+    assert not holds(1.2)
 
 
 def test_the_strengths_are_those_where_all_seeds_grok():

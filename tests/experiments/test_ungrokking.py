@@ -45,9 +45,9 @@ def test_leaves_every_network_and_decay_with_its_checks_and_a_figure(tmp_path, t
             measured = result["measured"][f"{name}, D' = {size}"]
             assert len(measured["test_accuracy"]["values"]) == 2
             assert measured["lowest_train_accuracy"]["max"] <= 1
-    assert result["settings"]["quadratic, decay 20"]["steps"] == 100
+    assert result["settings"]["quadratic, decay 20"]["steps"] == 75
     assert result["settings"]["quadratic, decay 20"]["alpha"] == [20.5 / 121, 40.5 / 121, 80.5 / 121]
-    assert len(result["checks"]) == 3 * 6 + 2
+    assert len(result["checks"]) == 3 * 7 + 2
     assert (tmp_path / "out" / "ungrokking.png").stat().st_size > 10_000
     # The second training begins where the first one ended, with the same test set.
     first = next(json.loads(path.read_text()) for path in (tmp_path / "cells" / "runs").glob("*/summary.json")
@@ -59,7 +59,7 @@ def test_leaves_every_network_and_decay_with_its_checks_and_a_figure(tmp_path, t
 
 def test_the_first_networks_are_trained_once(tmp_path, tiny, monkeypatch):
     result_of(tmp_path)
-    monkeypatch.setattr("experiments.common.train", None)  # cannot be called
+    monkeypatch.setattr("experiments.sweep.train", None)  # cannot be called
     assert result_of(tmp_path, "--quick", "--seeds", "2")["measured"]["quadratic, decay 10"] is not None
 
 
@@ -80,7 +80,7 @@ def test_sizes_are_numbers_of_pairs_and_decay_times_steps_is_the_same(name):
             config = continued(network.config, decay, size).resolved()
             assert config.train_examples == size
             assert config.test_alpha == network.config.alpha
-            assert config.steps * decay * config.learning_rate == pytest.approx(20, rel=1e-4)
+            assert config.steps * decay * config.learning_rate == pytest.approx(15, rel=1e-4)
             # The history has a row half way and one at the end.
             assert len(range(0, config.steps, config.eval_every)) >= EVALUATIONS
 
@@ -89,25 +89,33 @@ def test_every_second_size_is_twice_as_large():
     assert geometric(56, 4) == (56, 79, 112, 158)
 
 
-def run_at(accuracy):
-    return {"summary": {"test_accuracy": accuracy}}
+def run_at(accuracy, half_way=1.0):
+    return {"history": {"test_accuracy": [1.0] * 25 + [half_way] + [accuracy] * 25}}
 
 
-def test_the_transition_of_each_seed_is_fitted_alone():
-    # One seed turns between 200 and 400, one between 400 and 800, one not at all.
-    by_size = {size: [run_at(float(size > 300)), run_at(float(size > 600)), run_at(1.0)]
+def test_the_transition_of_each_seed_is_fitted_alone_at_the_end_and_half_way():
+    # One seed turns between 200 and 400, one between 400 and 800; half way both between 100 and 200.
+    by_size = {size: [run_at(float(size > turn), float(size > 150)) for turn in (300, 600)]
                for size in (100, 200, 400, 800)}
     found = transition(by_size)
-    assert found["fitted"] == 2
+    assert (found["fitted"], found["seeds"]) == (2, 2)
     first, second = found["midpoint"]["values"]
     assert 200 < first < 400 < second < 800
-    assert found["midpoint_interval"][0] < first
-    assert transition({100: [run_at(1.0)], 200: [run_at(1.0)]})["midpoint"] is None
+    assert found["midpoint_interval"][0] <= 200
+    assert found["midpoint_interval"][1] >= 800
+    assert all(100 < midpoint < 200 for midpoint in transition(by_size, half_way=True)["midpoint"]["values"])
+
+
+def test_there_is_no_midpoint_unless_all_seeds_turn():
+    by_size = {100: [run_at(0.0), run_at(1.0)], 200: [run_at(0.1), run_at(1.0)], 400: [run_at(1.0), run_at(1.0)]}
+    assert transition(by_size) == {"fitted": 1, "seeds": 2, "midpoint": None, "midpoint_interval": None, "factor": None}
+    assert ungrokking._midpoint(transition(by_size)) == "1 of 2 seeds turn within these D'"
 
 
 def accuracies(end, **changes):
     return {"grokked_test_accuracy": spread([1.0, 1.0]), "half_way_test_accuracy": spread([end, end]),
-            "test_accuracy": spread([end, end]), "lowest_train_accuracy": spread([1.0, 1.0])} | changes
+            "test_accuracy": spread([end, end]), "unmirrored_test_accuracy": spread([end, end]),
+            "lowest_train_accuracy": spread([1.0, 1.0])} | changes
 
 
 def transition_holds(transition=None, **changes):
@@ -118,12 +126,14 @@ def transition_holds(transition=None, **changes):
 
 
 def test_checks_hold_and_fail_as_the_accuracies_say():
-    assert transition_holds() == [True] * 6
+    assert transition_holds() == [True] * 7
     assert not transition_holds(lowest_train_accuracy=spread([1.0, 0.999]))[3]
-    assert not transition_holds(half_way_test_accuracy=spread([0.6, 0.6]))[5]
+    assert not transition_holds(unmirrored_test_accuracy=spread([0.3, 0.4]))[5]
+    assert not transition_holds(half_way_test_accuracy=spread([0.6, 0.6]))[6]
     wide = {"midpoint": spread([200.0]), "midpoint_interval": None, "factor": spread([5.0])}
     assert not transition_holds(transition=wide)[4]
-    assert not transition_holds(transition={"midpoint": None, "midpoint_interval": None, "factor": None})[4]
+    assert not transition_holds(transition={"midpoint": None, "midpoint_interval": None, "factor": None, "fitted": 1,
+                                            "seeds": 2})[4]
     for changed, at in ((0, {100: accuracies(0.02, grokked_test_accuracy=spread([1.0, 0.9])), 400: accuracies(1.0)}),
                         (1, {100: accuracies(0.2), 400: accuracies(1.0)}),
                         (2, {100: accuracies(0.02), 400: accuracies(0.9)})):
@@ -135,8 +145,8 @@ def decay_holds(midpoints, ends):
     network = ungrokking.Network(TrainingConfig(), (200,), (1.0, 2.0))
     measured = {}
     for decay, midpoint, end in zip(network.decays, midpoints, ends, strict=True):
-        measured[f"a network, decay {decay:g}"] = {"midpoint": midpoint and spread([midpoint]),
-                                                   "midpoint_interval": None}
+        measured[f"a network, decay {decay:g}"] = {"midpoint": midpoint and spread([midpoint]), "fitted": 0,
+                                                   "seeds": 1, "midpoint_interval": None}
         measured[f"a network, decay {decay:g}, D' = 200"] = accuracies(end)
     return [check.holds for check in ungrokking._decay_checks("a network", network, measured)]
 
