@@ -270,7 +270,9 @@ def _of_decays(measured, equal, quantity="transition"):
 
 
 def _ungrokking_checks(measured):
-    before, train, below, above, _ = measured["ungrokking"].values()
+    before, train, below, above = (measured["ungrokking"][name] for name in (
+        "test_accuracy_before", "lowest_train_accuracy", "highest_test_accuracy_far_below",
+        "lowest_test_accuracy_above"))
     yield Check(f"ungrokking: trained on with D' <= D_crit / 2, the test accuracy is at most {NEAR_CHANCE:g}",
                 "near chance for D' << D_crit", f"from {show(before)} to at most {show(below)}",
                 before["min"] >= LEARNT and below["max"] <= NEAR_CHANCE)
@@ -302,8 +304,8 @@ def _hysteresis_check(measured):
 
 def _semi_grokking_checks(measured):
     """Middling test accuracies at the second of three times, and whether they are the same at the third."""
-    (at, later), (tied_at, tied_later) = (list(measured[name].values())[1:] for name in
-                                          ("from scratch, most middling", "tied costs, like starts"))
+    (at, later), (tied_at, tied_later) = ([measured[name][f"test_accuracy_at_{time}"] for time in SCRATCH_TIMES[1:]]
+                                          for name in ("from scratch, most middling", "tied costs, like starts"))
     size, paper = measured["from scratch"]["middling_size"], "a delayed transition to a middling test accuracy"
     stays = f"{SCRATCH_TIMES[2] // SCRATCH_TIMES[1]} times the steps move it by at most {STAYS:g}"
     yield Check(f"semi-grokking: from scratch, at some D > D_crit the test accuracy is middling, above {NEAR_CHANCE:g} "
