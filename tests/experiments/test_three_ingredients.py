@@ -141,7 +141,8 @@ def test_the_transitions_lie_on_either_side_of_the_critical_size(ungrokked, scra
     ((0.4, 1.0), (0.6, 0.6), 300, [True, False, True]), ((0.4, 0.42), (0.6, 0.7), 300, [True, True, False]),
     ((0.05, 1.0), (0.95, 0.95), 300, [False, False, False]), ((0.4, 1.0), (0.6, 0.6), 240, [False, False, True])])
 def test_a_middling_accuracy_that_moves_does_not_stay(middling, tied, size, holding):
-    measured = {name: {f"test_accuracy_at_{time}": spread([value]) for time, value in enumerate((0.0, *values))}
+    measured = {name: {f"test_accuracy_at_{time}": spread([value])
+                       for time, value in zip(three_ingredients.SCRATCH_TIMES, (0.0, *values), strict=True)}
                 for name, values in (("from scratch, most middling", middling), ("tied costs, like starts", tied))}
     measured["from scratch"] = {"middling_size": spread([size])}
     assert [check.holds for check in three_ingredients._semi_grokking_checks(measured)] == holding
