@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from analysis.efficiency import logit_size
+from analysis.trigonometric import excluded_logits, restricted_logits, trigonometric_share
 from backend import array_module, open_device, to_host
 from layers import Cache, CrossEntropy, MeanSquaredError
 from tests.real_cupy import real_cupy
@@ -41,6 +43,15 @@ def test_a_loss_computes_on_the_device_what_it_computes_on_the_host(device, loss
     value_there = loss().forward(device.asarray(logits), device.asarray(labels), cache_there)
     np.testing.assert_allclose(value_there.get(), value, rtol=1e-12)
     np.testing.assert_allclose(loss().backward(cache_there).get(), loss().backward(cache), rtol=1e-12)
+
+
+@pytest.mark.parametrize("measure", [restricted_logits, excluded_logits, trigonometric_share, logit_size])
+@per_test_fixture
+@given(case=cases())
+def test_a_measure_of_logits_is_the_same_on_the_device(device, measure, case):
+    logits, labels = case.normal((*case.stack, case.examples, case.p)), case.labels().reshape(-1, case.examples)[0]
+    there = measure(device.asarray(logits), device.asarray(labels))
+    np.testing.assert_allclose(to_host(there), measure(logits, labels), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
