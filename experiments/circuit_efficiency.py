@@ -348,7 +348,11 @@ def _draw_strengths(panel, by_size):
                        color=color, marker=marker, markersize=3, linestyle=line, linewidth=1.2,
                        label=None if place else f"{name} strength")
     panel.set_title(f"from scratch, D = {size}", fontsize=10)
-    panel.set(xlabel="step", ylabel="logit size of the circuit", xscale="log")
+    panel.set(xlabel="step", ylabel="logit size of the circuit")
+    panel.set_xscale("log", subs=(2, 5))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_formatter("{x:g}")
+    panel.tick_params(which="minor", labelsize=8)
     panel.legend(fontsize=8, frameon=False)
 
 

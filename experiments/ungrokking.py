@@ -245,10 +245,11 @@ def _draw(ends, measured, networks, options):
     by_size = ends[_name(network, decay)]
     for color, (size, group) in zip(figures.sequence(len(by_size)), by_size.items(), strict=True):
         figures.draw_curve(over_steps, group[0]["history"]["step"], [run["history"]["test_accuracy"] for run in group],
-                           color=color, label=f"D′ = {size}")
+                           color=color, label=f"{size}")
     over_steps.set_title(f"{network} network, weight decay {decay:g}", fontsize=10)
     over_steps.set(xlabel="step", ylabel="test accuracy", ylim=(-0.03, 1.05))
-    over_steps.legend(fontsize=8, frameon=False, ncols=2)
+    over_steps.legend(title="D′", fontsize=8, title_fontsize=9, frameon=False, loc="center left",
+                      bbox_to_anchor=(1, 0.5), handlelength=1)
     styles = list(zip((figures.BLUE, figures.VERMILLION, figures.GREEN, figures.PURPLE), "os^D", ("-", "--", ":", "-."),
                       strict=True))
     for panel, heading, groups in (
