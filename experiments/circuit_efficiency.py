@@ -292,8 +292,8 @@ def _draw(runs, efficiencies, ungrokked, measured, options):
     for panel in (turning, *curves):
         panel.set_xscale("log", base=2, subs=())
         panel.xaxis.set_major_formatter("{x:g}")
-    for panel in (plane, turning, *curves):
-        panel.legend(fontsize=8, frameon=False)
+    for panel, place in ((plane, "lower left"), (turning, "center right"), *((one, "upper right") for one in curves)):
+        panel.legend(fontsize=8, frameon=False, loc=place)
     return figures.save(figure, options.out / "circuit_efficiency.png")
 
 
