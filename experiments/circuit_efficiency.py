@@ -292,8 +292,10 @@ def _draw(runs, efficiencies, ungrokked, measured, options):
     for panel in (turning, *curves):
         panel.set_xscale("log", base=2, subs=())
         panel.xaxis.set_major_formatter("{x:g}")
-    for panel, place in ((plane, "lower left"), (turning, "center right"), *((one, "upper right") for one in curves)):
-        panel.legend(fontsize=8, frameon=False, loc=place)
+    for panel in (plane, turning):
+        panel.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    for panel in curves:
+        panel.legend(fontsize=8, frameon=False, loc="upper right")
     return figures.save(figure, options.out / "circuit_efficiency.png")
 
 
