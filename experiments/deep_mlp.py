@@ -28,6 +28,7 @@ from analysis import figures
 from analysis.phases import COEXISTENCE, CONFUSION, FULL_INVERSION, LEARNT
 from experiments.common import Check, Options, Outcome, described, run_experiment, spreads, train_settings
 from experiments.measures import observe
+from experiments.panels import draw_runs
 from training import TrainingConfig
 from training.history import UNLEARNED
 
@@ -50,7 +51,6 @@ QUICK = ("decay 0", "decay 10", "decay 20", "dropout 0.3", WITH, WITHOUT)
 QUICK_STEPS = 1200
 MEASURED = ("train_accuracy", "test_accuracy", "corrupted_accuracy", "train_loss", "test_loss", "mean_ipr",
             "mean_ipr_without_constant", "weight_norm", "grok_step", "unlearn_step")
-COLUMNS_OF_PANELS = 4
 
 
 def experiment(options: Options) -> Outcome:
@@ -71,7 +71,8 @@ def experiment(options: Options) -> Outcome:
              f"ξ = 0.1; {count} seed{'s' if count > 1 else ''}")
     return Outcome(described(settings), measured, checks,
                    [_draw_ends(settings, runs, title, options.out / "deep_mlp.png"),
-                    _draw_runs(settings, runs, title, options.out / "deep_mlp_runs.png")])
+                    draw_runs(settings, runs, _draw_ipr, "share of neurons", title, options.out / "deep_mlp_runs.png",
+                              columns=4, size=(3.2, 5.2))])
 
 
 def _measured(runs):
@@ -147,31 +148,11 @@ def _draw_ends(settings, runs, title, path):
     return figures.save(figure, path)
 
 
-def _draw_runs(settings, runs, title, path):
-    """Accuracies over the steps, and below them the IPR of neurons at the end; all seeds together."""
-    columns = min(COLUMNS_OF_PANELS, len(runs))
-    bands = -(-len(runs) // columns)
-    figure, axes = figures.new_figure(2 * bands, columns, (3.2 * columns, 5.2 * bands), title)
-    panels = [(axes[2 * band, column], axes[2 * band + 1, column])
-              for band in range(bands) for column in range(columns)]
-    for (name, group), (curves, histogram) in zip(runs.items(), panels, strict=False):
-        for column, style in figures.SETS.items():
-            accuracies = [run["history"][f"{column}_accuracy"] for run in group]
-            figures.draw_curve(curves, group[0]["history"]["step"], accuracies, label=figures.LABELS[column], **style)
-        curves.set_title(name, fontsize=10)
-        curves.set(xlabel="step", ylim=(-0.03, 1.05), xlim=(0, settings[name].steps))
-        values = np.concatenate([run["neuron_ipr"] for run in group])
-        histogram.hist(np.minimum(values, 1), bins=np.linspace(0, 1, 41), weights=np.full(len(values), 1 / len(values)),
-                       color=figures.BLUE)
-        histogram.set(xlabel="IPR of a first-layer neuron", xlim=(0, 1))
-    for curves, histogram in panels[::columns]:
-        curves.set_ylabel("accuracy")
-        histogram.set_ylabel("share of neurons")
-    for unused in panels[len(runs):]:
-        for one in unused:
-            one.set_axis_off()
-    figures.draw_legend(figure, panels[0][0])
-    return figures.save(figure, path)
+def _draw_ipr(histogram, group):
+    values = np.concatenate([run["neuron_ipr"] for run in group])
+    histogram.hist(np.minimum(values, 1), bins=np.linspace(0, 1, 41), weights=np.full(len(values), 1 / len(values)),
+                   color=figures.BLUE)
+    histogram.set(xlabel="IPR of a first-layer neuron", xlim=(0, 1))
 
 
 if __name__ == "__main__":

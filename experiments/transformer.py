@@ -32,6 +32,7 @@ from analysis import figures
 from analysis.ipr import neuron_ipr
 from analysis.phases import COEXISTENCE, FULL_INVERSION
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, spreads, train_settings
+from experiments.panels import draw_runs
 from training import COLUMNS, Run, TrainingConfig
 from training.history import UNLEARNED
 
@@ -76,7 +77,6 @@ STYLES = {
 }
 """How the IPR of columns is drawn along the decays."""
 
-COLUMNS_OF_PANELS = 5
 
 
 def observe_embedding(run: Run) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def experiment(options: Options) -> Outcome:
     title = f"transformer, d = 128, α = 0.8, ξ = 0.2, MSE, full batch, {count} seed{'s' if count > 1 else ''}"
     return Outcome(described(settings), measured, checks,
                    [_draw_axes(along, title, options.out / "transformer.png"),
-                    _draw_runs(settings, runs, title, options.out / "transformer_runs.png")])
+                    draw_runs(settings, runs, _draw_ipr, "columns, of 128", title, options.out / "transformer_runs.png",
+                              columns=5, size=(3, 5.4))])
 
 
 def _name(axis, decay):
@@ -220,37 +221,18 @@ def _draw_axes(along, title, path):
     return figures.save(figure, path)
 
 
-def _draw_runs(settings, runs, title, path):
-    """Accuracies over the steps, and below them the IPR of columns at both ends; all seeds together."""
-    columns = min(COLUMNS_OF_PANELS, len(runs))
-    bands = -(-len(runs) // columns)
-    figure, axes = figures.new_figure(2 * bands, columns, (3 * columns, 5.4 * bands), title)
-    panels = [(axes[2 * band, column], axes[2 * band + 1, column])
-              for band in range(bands) for column in range(columns)]
-    for (name, group), (curves, histogram) in zip(runs.items(), panels, strict=False):
-        for column, style in figures.SETS.items():
-            accuracies = [run["history"][f"{column}_accuracy"] for run in group]
-            figures.draw_curve(curves, group[0]["history"]["step"], accuracies, label=figures.LABELS[column], **style)
-        curves.set_title(name, fontsize=10)
-        curves.set(xlabel="step", ylim=(-0.03, 1.05), xlim=(0, settings[name].steps))
-        for quantity, style in (("start_ipr", {"histtype": "step", "color": figures.BLACK, "zorder": 3}),
-                                ("end_ipr", {"color": figures.SKY})):
-            values = np.concatenate([run[quantity] for run in group])
-            # A constant has 1 up to rounding, and the last bin ends at 1.
-            histogram.hist(np.minimum(values, 1), bins=np.linspace(0, 1, 51), label=STYLES[quantity]["label"],
-                           weights=np.full(len(values), 1 / len(group)), **style)
-        # On a linear scale the start, with all columns in two bins, would flatten everything else.
-        histogram.set_yscale("log")
-        histogram.yaxis.set_major_formatter("{x:g}")
-        histogram.set(xlabel="IPR of an embedding column", xlim=(0, 1), ylim=(0.3, None))
-    for curves, histogram in panels[::columns]:
-        curves.set_ylabel("accuracy")
-        histogram.set_ylabel("columns, of 128")
-    for unused in panels[len(runs):]:
-        for one in unused:
-            one.set_axis_off()
-    figures.draw_legend(figure, *panels[0])
-    return figures.save(figure, path)
+def _draw_ipr(histogram, group):
+    """The IPR of columns at both ends."""
+    for quantity, style in (("start_ipr", {"histtype": "step", "color": figures.BLACK, "zorder": 3}),
+                            ("end_ipr", {"color": figures.SKY})):
+        values = np.concatenate([run[quantity] for run in group])
+        # A constant has 1 up to rounding, and the last bin ends at 1.
+        histogram.hist(np.minimum(values, 1), bins=np.linspace(0, 1, 51), label=STYLES[quantity]["label"],
+                       weights=np.full(len(values), 1 / len(group)), **style)
+    # On a linear scale the start, with all columns in two bins, would flatten everything else.
+    histogram.set_yscale("log")
+    histogram.yaxis.set_major_formatter("{x:g}")
+    histogram.set(xlabel="IPR of an embedding column", xlim=(0, 1), ylim=(0.3, None))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,15 @@ def test_labels_known_by_heart_are_all_memorising_also_the_right_ones(xi):
     assert found.excluded_loss == pytest.approx(np.log(1 + (P - 1) * np.exp(-7)), rel=1e-9)
 
 
+def test_the_rule_speaks_against_wrong_labels_and_knows_nothing_of_them():
+    train = modular_problem(P, "add", 0.5, xi=0.4, seed=2).train
+    found = circuit_strengths(Table(rule(7.0)), train, P)
+    wrong = (train.labels != train.true_labels).mean()
+    assert wrong > 0.3
+    assert found.generalising == pytest.approx(7 * (1 - wrong) - 7 / (P - 1) * wrong, rel=1e-9)
+    assert found.memorising == pytest.approx(0, abs=1e-12)
+
+
 @given(gen=st.floats(0.1, 9), mem=st.floats(0, 9), alpha=st.floats(0.1, 0.9))
 def test_both_circuits_of_one_network_are_found_apart(gen, mem, alpha):
     train = modular_problem(P, "subtract", alpha, seed=1).train

@@ -52,7 +52,8 @@ def test_curves_cross_where_a_power_law_meets_the_level(exponent, at, factor):
 
 def test_a_curve_is_followed_from_size_to_size():
     assert crossing([100, 200, 400], [8.0, 4.0, 1.0], 2.0) == pytest.approx(200 * 2 ** 0.5)
-    assert crossing([100, 200, 400], [8.0, 4.0, 1.0], 4.0) == pytest.approx(200)
+    for size, level in ((100, 8.0), (200, 4.0), (400, 1.0)):
+        assert crossing([100, 200, 400], [8.0, 4.0, 1.0], level) == pytest.approx(size)
 
 
 @pytest.mark.parametrize("falling", [[1.0, 2.0, 3.0], [5.0, 4.0, 3.0], [1.4, 1.0, 0.5], [1.0, 1.0, 1.0]])
