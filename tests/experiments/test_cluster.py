@@ -15,7 +15,7 @@ import pytest
 from experiments import cells, executors, phases
 from experiments import sweep as engine
 from experiments.cells import ROOT, read_cell
-from experiments.common import run_experiment
+from experiments.common import Options, run_experiment, train_whole
 from experiments.executors import SchedulerError, dask_cluster
 from experiments.sweep import sweep
 from tests.experiments.measures import (
@@ -27,6 +27,7 @@ from tests.experiments.measures import (
     weights,
     worker,
 )
+from training import load_run, train
 
 pytest.importorskip("distributed", reason="needs Dask: pip install -e '.[cluster]'")
 
@@ -100,6 +101,14 @@ def written(monkeypatch):
 
 def on(cluster):
     return lambda: dask_cluster(cluster.address)
+
+
+def test_whole_networks_to_continue_from_are_trained_there(cluster, tmp_path):
+    cluster.add_workers(1)
+    options = Options(quick=True, seeds=(0,), backend="numpy", out=tmp_path, cells=tmp_path / "cells",
+                      scheduler=cluster.address)
+    folder, = train_whole([tiny(seed=4)], options)
+    assert load_run(folder).history.rows == train(tiny(seed=4)).history.rows
 
 
 class TestASweepOnTwoWorkers:
