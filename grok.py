@@ -20,8 +20,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tqdm import tqdm
+
 from backend import BackendError, open_device
 from options import option_name, parser, with_values
+from pages import PageError, load_bokeh
 from storage import write_json
 from training import (
     CheckpointError,
@@ -44,7 +47,7 @@ __version__ = "0.1.0"
 
 # Options that are not settings of a run.
 COMMAND_OPTIONS = {"resume": None, "continue_from": None, "config": None, "figures": None, "compare": None,
-                   "test_set": None, "out": None, "no_plot": False, "quiet": False}
+                   "test_set": None, "out": None, "no_plot": False, "explore": False, "quiet": False}
 
 # The settings that say which pairs come first in the split.
 SPLIT_BY = ("p", "operation", "seed")
@@ -79,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{command.prog}: warning: {message}", file=sys.stderr)
 
     try:
+        if options.explore:
+            load_bokeh()  # before any work
         if options.figures is not None:
             only(given, "figures", "quiet")
             return show_figures(options)
@@ -99,11 +104,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 128 + stop.received
         if not options.no_plot:
             draw_figures(run, folder / "figures")
+        page = explore(run, folder, options.quiet) if options.explore else None
         run = dataclasses.replace(run, seconds=time.perf_counter() - started)
         write_json(folder / "summary.json", run.summary())
     except ConfigError as error:
         fail(2, f"{option_name(error.field)} {error.problem}")
-    except (BackendError, CheckpointError) as error:
+    except (BackendError, CheckpointError, PageError) as error:
         fail(2, error)
     except DivergenceError as error:
         fail(3, error)
@@ -117,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fail(128 + signal.SIGINT, "interrupted")
     if not options.quiet:
         print(run_table(run, folder))
+        if page is not None:
+            print(f"{'page':10}{page}")
     return 0
 
 
@@ -222,6 +230,13 @@ def compare(options: argparse.Namespace) -> int:
         if not options.quiet:
             print(f"\n{path}")
     return 0
+
+
+def explore(run: Run, folder: Path, quiet: bool) -> Path:
+    """Write the run's page for a browser."""
+    from experiments.explore.page import FILE, write_explorer  # Bokeh is an extra
+
+    return write_explorer(run, folder / FILE, lambda steps: tqdm(steps, "explorer", disable=quiet or None, leave=False))
 
 
 def make_folder(config: TrainingConfig, out: Path | None) -> Path:

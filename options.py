@@ -54,6 +54,8 @@ examples:
   python grok.py --task mnist --weight-decay 0          they are memorised, test accuracy falls
   python grok.py --task digits                          grokking on real data
   python grok.py --task reviews                         an LSTM on texts
+  python grok.py --weight-decay 0 --steps 1000 --snapshots 12 --explore
+                                                        a page to explore the run in a browser
 
   python grok.py --resume DIR                           finish a run that was interrupted
   python grok.py --resume DIR --steps 2000              go on with a finished one
@@ -194,6 +196,10 @@ def parser(version: str) -> argparse.ArgumentParser:
                         help="save a checkpoint every so many steps (and every 30 seconds, which is the default)")
     output.add_argument("--snapshots", type=int, metavar="K",
                         help="keep the weights of K steps, dense where things happen (default 0)")
+    output.add_argument("--explore", action="store_true",
+                        help="write explorer.html as well, a page to go through the run in a browser: richest with "
+                             "--snapshots 12 (needs the extra `explore`; python -m experiments.explore DIR does it "
+                             "later)")
     output.add_argument("--no-plot", action="store_true", help="draw no figures")
     output.add_argument("--quiet", action="store_true", help="print nothing but errors")
     output.add_argument("--version", action="version", version=f"grok {version}")

@@ -22,7 +22,7 @@ Doshi et al. (arXiv 2310.13061), section 3 and figures 6, 17.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,6 +121,52 @@ def pruning_curves(network: TwoLayerNetwork, sets: Mapping[str, tuple[Array, Arr
     return curves
 
 
+def pruned_logits(network: TwoLayerNetwork, pairs: Array, orders: Sequence[Sequence[int]], counts: Sequence[int],
+                  cache: Cache | None = None) -> Iterator[tuple[slice, int, int, Array]]:
+    """The logits z_c of a network with more and more of its neurons pruned, some rows at a time.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+        A single run.
+    pairs : integer array (D, 2)
+    orders : sequence of integer arrays (N,)
+        Each a permutation of the neurons.
+    counts : sequence of int
+        As for `pruning_curves`.
+    cache : Cache, optional
+        Whose memory to work in.
+
+    Yields
+    ------
+    rows : slice
+        Which of the pairs.
+    which : int
+        The number of the order.
+    point : int
+        The number of the count.
+    logits : array (rows, p)
+        Overwritten by what comes next.
+    """
+    cache, W, counts = cache or Cache(), network.layers["output"].W, np.asarray(counts)
+    xp, stops = array_module(W), [*counts[1:].tolist(), len(W)]
+    blocks = list(zip(range(len(counts)), counts.tolist(), stops, strict=True))
+    orders = [xp.asarray(order) for order in orders]
+    for first in range(0, len(pairs), ROWS):
+        rows = slice(first, min(first + ROWS, len(pairs)))
+        h = network.hidden(pairs[rows], cache["network"])
+        h_of = xp.ascontiguousarray(h.T)  # one row a neuron: what an order picks is contiguous
+        for which, order in enumerate(orders):
+            h_ordered, W_ordered = h_of[order], W[order]
+            logits = cache.empty("logits", (len(h), W.shape[1]), like=W)
+            logits[...] = 0
+            terms = cache.empty("terms", logits.shape, like=W)
+            for point, start, stop in reversed(blocks):
+                if start < stop:
+                    logits += xp.matmul(h_ordered[start:stop].T, W_ordered[start:stop], out=terms)
+                yield rows, which, point, logits
+
+
 def _checked_counts(counts, width):
     if counts is None:
         return np.unique(np.linspace(0, width, min(STEPS, width) + 1).round().astype(int))
@@ -133,25 +179,11 @@ def _checked_counts(counts, width):
 
 def _evaluate(network, pairs, labels, orders, counts, loss, cache):
     """Accuracy and loss on one set, two arrays (orders, C)."""
-    W, examples = network.layers["output"].W, len(pairs)
-    xp, stops = array_module(W), [*counts[1:].tolist(), len(W)]
-    blocks = list(zip(range(len(counts)), counts.tolist(), stops, strict=True))
-    orders = [xp.asarray(order) for order in orders]
+    examples, xp = len(pairs), array_module(network.layers["output"].W)
     hits, losses = xp.zeros((2, len(orders), len(counts)))
-    for first in range(0, examples, ROWS):
-        y = labels[first:first + ROWS]
-        h = network.hidden(pairs[first:first + ROWS], cache["network"])
-        h_of = xp.ascontiguousarray(h.T)  # one row a neuron: what an order picks is contiguous
-        for which, order in enumerate(orders):
-            h_ordered, W_ordered = h_of[order], W[order]
-            logits = cache.empty("logits", (len(y), W.shape[1]), like=W)
-            logits[...] = 0
-            terms = cache.empty("terms", logits.shape, like=W)
-            for point, start, stop in reversed(blocks):
-                if start < stop:
-                    logits += xp.matmul(h_ordered[start:stop].T, W_ordered[start:stop], out=terms)
-                hits[which, point] += (logits.argmax(axis=-1) == y).sum()
-                losses[which, point] += loss.forward(logits, y, cache["loss"], examples=examples)
+    for rows, which, point, logits in pruned_logits(network, pairs, orders, counts, cache):
+        hits[which, point] += (logits.argmax(axis=-1) == labels[rows]).sum()
+        losses[which, point] += loss.forward(logits, labels[rows], cache["loss"], examples=examples)
     if not examples:
         losses[...] = np.nan
     return to_host(hits) / (examples or np.nan), to_host(losses)
