@@ -16,6 +16,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +24,9 @@ from backend import BACKENDS, BackendError, open_device
 from layers.cases import CASES, STACKS, Case, check
 from layers.checking import check_layer, check_loss, check_network
 from layers.finite_differences import TOLERANCE, Row
+from layers.gradcheck_page import write_gradcheck
 from layers.mistakes import MISTAKES
+from pages import PageError, load_bokeh
 
 __all__ = ["CASES", "Case", "Row", "check", "check_layer", "check_loss", "check_network", "main", "side_by_side",
            "table"]
@@ -96,13 +99,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0 if all derivatives agree, 1 if any does not, 2 if the backend cannot be used.
+        0 if all derivatives agree, 1 if any does not, 2 if the backend cannot be used or the page not be written.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         device = open_device(options.backend, "float64")
-    except BackendError as error:
+        if options.html is not None:
+            load_bokeh()  # before any work
+    except (BackendError, PageError) as error:
         print(f"gradcheck: {error}", file=sys.stderr)
         return 2
     mistake = MISTAKES.get(options.plant)
@@ -118,6 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(side_by_side(row), end="\n\n")
     print(table(rows), end="\n\n")
     print(_summary(rows))
+    if options.html is not None:
+        try:
+            print(write_gradcheck(rows, options.html, _summary(rows)))
+        except OSError as error:
+            print(f"gradcheck: {error.filename}: {error.strerror}", file=sys.stderr)
+            return 2
     return 1 if wrong else 0
 
 
@@ -185,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
             "  python -m layers.gradcheck --show Linear/bias        numeric beside analytic derivatives",
             "  python -m layers.gradcheck --plant relu-mask-forgotten",
             "                                                       see a wrong backward pass caught",
+            "  python -m layers.gradcheck --html gradcheck.html     and look at it",
             "",
             "layers:", textwrap.fill(", ".join(CASES), 100, initial_indent="  ", subsequent_indent="  "),
             "",
@@ -202,6 +214,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stack", type=_whole_number, metavar="R",
                         help="a stack of R runs, 0 for none (default: none, "
                              + " and ".join(str(stack) for stack in STACKS if stack) + ")")
+    parser.add_argument("--html", type=Path, metavar="FILE",
+                        help="draw the check as well, a page with a point for every derivative (needs the extra "
+                             "`explore`)")
     parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="(default: %(default)s)")
     return parser
 

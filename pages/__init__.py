@@ -78,8 +78,9 @@ def new_figure(x_label: str, y_label: str, height: int = 280, **options):
     return figure
 
 
-def write_page(path: str | os.PathLike, title: str, place: str, name: str, figures: Mapping[str, Any], values: Any,
-               arrays: Mapping[str, np.ndarray] | None = None) -> Path:
+def write_page(path: str | os.PathLike, title: str, content: str, figures: Mapping[str, Any], values: Any = None,
+               arrays: Mapping[str, np.ndarray] | None = None, style: str = "",
+               script: str = "page.start(() => {});") -> Path:
     """Write a page.
 
     Parameters
@@ -87,34 +88,32 @@ def write_page(path: str | os.PathLike, title: str, place: str, name: str, figur
     path : path
     title : str
         Of the window.
-    place : str
-        The package in which the page's own parts lie.
-    name : str
-        What they are called: name.html, the content of <main>; name.css; and name.js, which calls `page.start`.
+    content : str
+        HTML: what is inside <main>.
     figures : mapping of str to bokeh.plotting.figure
         By the id of the element that each goes into.
     values : any
         What the page's script gets as JSON; a NaN is an error.
     arrays : mapping of str to array, optional
         What it gets as typed arrays.
+    style : str
+        CSS, after that of all pages.
+    script : str
+        JavaScript, which calls `page.start` (see page.js).
 
     Returns
     -------
     path : Path
     """
     bokeh = load_bokeh()
-    arrays = arrays or {}
-    parts = resources.files(place)
-    block, index = _pack(arrays)
+    block, index = _pack(arrays or {})
     own = resources.files("pages")
     page = Template((own / "page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(title),
-        style=(own / "page.css").read_text(encoding="utf-8") + (parts / f"{name}.css").read_text(encoding="utf-8"),
-        content=(parts / f"{name}.html").read_text(encoding="utf-8"),
+        title=html.escape(title), style=(own / "page.css").read_text(encoding="utf-8") + style, content=content,
         bokeh=bokeh.resources.Resources(mode="inline", components=["bokeh"]).render_js(),
         figures=_json({key: bokeh.embed.json_item(figure, key) for key, figure in figures.items()}),
         values=_json(values), index=_json(index), block=block,
-        script=(own / "page.js").read_text(encoding="utf-8") + (parts / f"{name}.js").read_text(encoding="utf-8"))
+        script=(own / "page.js").read_text(encoding="utf-8") + script)
     write_atomically(path, page)
     return Path(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import resources
 from pathlib import Path
 
 from experiments.explore.charts import STYLE, charts
@@ -36,5 +37,7 @@ def write_explorer(run: Run, path: str | os.PathLike, progress: Callable[[Sequen
     """
     load_bokeh()  # before the work
     found = explored(run, progress)
-    return write_page(path, found.values["setting"], "experiments.explore", "explore", charts(found.values),
-                      {**found.values, "style": STYLE}, found.arrays)
+    content, style, script = ((resources.files("experiments.explore") / f"explore.{kind}").read_text(encoding="utf-8")
+                              for kind in ("html", "css", "js"))
+    return write_page(path, found.values["setting"], content, charts(found.values), {**found.values, "style": STYLE},
+                      found.arrays, style, script)
