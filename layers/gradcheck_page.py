@@ -69,8 +69,8 @@ def write_gradcheck(rows: Sequence[Row], path: str | os.PathLike, summary: str) 
 <section>
   <h2>Numeric against analytic</h2>
   <p class="soft">Each point is a derivative of the loss by one number: the difference quotient across, what the
-    backward pass says upwards, in float64. Where the two agree, it lies on the line. A hollow point is left out: its quotient
-    straddles a kink.</p>
+    backward pass says upwards, in float64. Where the two agree, it lies on the line. A hollow point is left out: its
+    quotient straddles a kink.</p>
   <div class="layers">{"".join(sections)}</div>
 </section>
 <section>
