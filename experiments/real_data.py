@@ -18,7 +18,7 @@ With the first evaluated steps T_train and T_test at which an accuracy of 0.8 is
 A run *groks* if its test accuracy is below one half when its train accuracy first reaches 0.95, and 0.8 or more at the
 end. No delay is one of 3 at most. Where 0.8 is never reached in the test, the delay counts as larger than any.
 
-The quick size has digits alone, one seed, the scales 1, 4 and 8 and the decays 0.1 and 0.3.
+The quick size has digits alone, for 12,000 steps, one seed, the scales 1 and 8 and the decays 0.1 and 0.3.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ LEVEL, FITTED, BEFORE = 0.8, 0.95, 0.5
 TOGETHER = 3
 """T_test / T_train up to which the two accuracies rise together."""
 
-SCALES, QUICK_SCALES, MNIST_SCALES = (1.0, 2.0, 4.0, 8.0), (1.0, 4.0, 8.0), (1.0, 8.0)
+SCALES, QUICK_SCALES, MNIST_SCALES = (1.0, 2.0, 4.0, 8.0), (1.0, 8.0), (1.0, 8.0)
 DECAYS, QUICK_DECAYS = (0.03, 0.1, 0.3, 1.0), (0.1, 0.3)
 LOSSES = {"mse": "MSE", "cross-entropy": "cross-entropy"}
 
+QUICK_STEPS = 12_000
 DIGITS = TrainingConfig(task="digits", steps=20_000, eval_every=50, weight_decay=0.1, threads=1)
 MNIST = TrainingConfig(task="mnist", xi=0.0, train_size=1000, batch_size=200, steps=100_000, eval_every=200,
                        weight_decay=0.01, threads=1)
@@ -63,6 +64,8 @@ def experiment(options: Options) -> Outcome:
     """Train at every scale and decay, and compare when the two accuracies rise."""
     scales, decays = (QUICK_SCALES, QUICK_DECAYS) if options.quick else (SCALES, DECAYS)
     digits = _digits(scales, decays)
+    if options.quick:
+        digits = {name: replace(config, steps=QUICK_STEPS) for name, config in digits.items()}
     runs = train_settings(digits, observe_accuracies, options)
     mnist = {} if options.quick else _mnist()
     runs |= train_settings(mnist, observe_accuracies, replace(options, seeds=options.seeds[:1]))

@@ -89,7 +89,7 @@ class Cache:
     def __getitem__(self, name: str) -> Cache:
         """The part of the cache that belongs to the inner layer of this name."""
         if name not in self._parts:
-            part = self._parts[name] = Cache()
+            part = self._parts[name] = type(self)()
             part._root, part._path = self._root, (*self._path, name)
         return self._parts[name]
 
@@ -224,8 +224,18 @@ class Layer:
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or buffer is declared as a plain vector.
         """
         device = device or open_device("numpy", "float64")
+        for name, (owner, own) in {**self.names("parameters"), **self.names("buffers")}.items():
+            shape = {**owner.parameters, **owner.buffers}[own].shape
+            if len(shape) < 2:
+                raise ValueError(f"{name} must be declared with two axes or more, got the shape {shape}: a vector is "
+                                 "(1, N), or in a stack it would broadcast along the runs")
         seeds, stack = ((seed,), ()) if np.ndim(seed) == 0 else (tuple(seed), (len(seed),))
         for path, layer in self.walk():
             layer.path = path

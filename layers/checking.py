@@ -7,7 +7,7 @@ parameters. A network trains on with a layer that breaks it, and a check of valu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -18,6 +18,16 @@ import streams
 from backend import Array, array_module, open_device, to_host
 from layers.base import EVALUATING, Cache, Layer, Mode
 from layers.finite_differences import STEP, TOLERANCE, Row, difference_quotients
+
+
+class UnknownMemory(Cache):
+    """A cache whose workspaces hold NaN: a pass that takes them for zeros, which they often are, is found out."""
+
+    def empty(self, name: str, shape: Sequence[int], like: Array) -> Array:
+        """As `Cache.empty`; of integers and truth values, the largest there are."""
+        array = super().empty(name, shape, like)
+        array[...] = np.nan if array.dtype.kind == "f" else True if array.dtype.kind == "b" else np.iinfo(array.dtype).max
+        return array
 
 
 def check_layer(layer: Layer, x: Array, mode: Mode = EVALUATING, seed: int = 0, dy: Array | None = None,
@@ -120,7 +130,7 @@ def _check(layer: Layer, forward: Callable, backward: Callable, x: Array, mode: 
     try:
         layer.store.flat += noise * xp.asarray(rng.normal(size=layer.store.flat.shape))
         if layer.names("buffers"):  # running statistics of 0 and 1 are special values too
-            forward(x.copy(), Cache(), replace(mode, training=True))
+            forward(x.copy(), UnknownMemory(), replace(mode, training=True))
         buffers = [(array, array.copy()) for array in _arrays(layer, "buffers").values()]
 
         def pass_forward(x, cache):
@@ -131,7 +141,7 @@ def _check(layer: Layer, forward: Callable, backward: Callable, x: Array, mode: 
 
         def evaluate():
             # A fresh cache, since a workspace may be what an earlier call returned; and y may be x itself.
-            cache = Cache()
+            cache = UnknownMemory()
             y = xp.array(pass_forward(x.copy(), cache))
             return y, [part.active for part in cache.parts() if hasattr(part, "active")]
 
@@ -173,7 +183,7 @@ def _backward_passes(layer: Layer, forward: Callable, backward: Callable, x: Arr
     broken : list of Row
         What a pass has written to and should only have read.
     """
-    flat, cache, broken = layer.store.flat.copy(), Cache(), {}
+    flat, cache, broken = layer.store.flat.copy(), UnknownMemory(), {}
 
     def both_passes(content):
         grads = layer.gradients()

@@ -31,6 +31,7 @@ from layers.mean_squared_error import MeanSquaredError
 from layers.relu import ReLU
 from layers.scale import Scale
 from layers.square import Square
+from layers.tokens import LastToken
 from rows import RowIndex
 
 
@@ -282,6 +283,15 @@ class LSTMGatesInOtherOrder(LSTM):
         return array_module(dy).concatenate([i, f, o, g], axis=-1)
 
 
+class LastTokenNotCleared(LastToken):
+    """The other tokens get what the memory happens to hold instead of 0: right as long as it is new, and zero."""
+
+    def backward(self, dy, cache, grads):
+        dx = cache.empty("dx", cache.shape, like=dy)
+        dx.reshape(*dx.shape[:-2], -1, self.tokens, dx.shape[-1])[..., -1, :] = dy
+        return dx
+
+
 class ResidualShortcutForgotten(Residual):
     """Only the way through f is followed: dx = J^T dy instead of dy + J^T dy."""
 
@@ -391,6 +401,7 @@ MISTAKES = {
     "lstm-state-of-same-token": Mistake("LSTM", LSTMStateOfSameToken),
     "lstm-tanh-of-memory-forgotten": Mistake("LSTM", LSTMTanhOfMemoryForgotten),
     "lstm-gates-in-other-order": Mistake("LSTM", LSTMGatesInOtherOrder),
+    "last-token-not-cleared": Mistake("LastToken", LastTokenNotCleared),
     "residual-shortcut-forgotten": Mistake("Residual", ResidualShortcutForgotten),
     "pair-embedding-swapped": Mistake("PairEmbedding/per-run", PairEmbeddingSwapped),
     "pair-embedding-overwrites": Mistake("PairEmbedding/per-run", PairEmbeddingOverwrites),

@@ -39,6 +39,7 @@ def small(monkeypatch):
     """The same settings, with few images, few neurons and few steps."""
     less = {"train_size": 40, "width": 8, "steps": 8, "eval_every": 2}
     monkeypatch.setattr(real_data, "DIGITS", dataclasses.replace(real_data.DIGITS, **less))
+    monkeypatch.setattr(real_data, "QUICK_STEPS", 6)
     monkeypatch.setattr(real_data, "MNIST", dataclasses.replace(real_data.MNIST, **less, batch_size=20))
 
 
@@ -67,7 +68,8 @@ def test_leaves_both_data_sets_with_their_checks_and_a_figure(tmp_path):
 def test_the_quick_size_has_digits_alone(tmp_path):
     settings = finished(tmp_path, "--quick")["settings"]
     assert {setting["task"] for setting in settings.values()} == {"digits"}
-    assert len(settings) == 2 * 3 + 1
+    assert len(settings) == 2 * 2 + 1
+    assert {setting["steps"] for setting in settings.values()} == {6}
 
 
 @pytest.mark.parametrize(("values", "holds"), [([1, 2, 3], True), ([1, 3, 2], False), ([1, 2, None], True),

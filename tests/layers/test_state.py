@@ -11,6 +11,8 @@ from layers import (
     Layer,
     Transformer,
 )
+from layers.base import Parameter
+from layers.initial import constant
 from tests.strategies import KINDS, Case, cases, every_kind, every_network, named
 
 
@@ -121,6 +123,13 @@ class TestErrors:
     def test_of_a_constructor(self, make, message):
         with pytest.raises(ValueError, match=message):
             make()
+
+    @pytest.mark.parametrize("kind", ["parameters", "buffers"])
+    def test_of_a_vector_that_would_broadcast_along_the_runs(self, kind):
+        layer = Layer()
+        getattr(layer, kind)["gamma"] = Parameter((4,), constant(1))
+        with pytest.raises(ValueError, match=r"gamma must be declared with two axes or more, got the shape \(4,\)"):
+            layer.build()
 
     def test_a_plain_layer_without_passes_says_so(self):
         with pytest.raises(TypeError, match="Layer has no forward pass"):
