@@ -121,7 +121,7 @@ def _texts(rng, stack):
 
 
 _MSE, _CE = layers.MeanSquaredError, layers.CrossEntropy
-_plain_rows, _token_rows = _floats(FEATURES), _floats(FEATURES, EXAMPLES * TOKENS)
+plain_rows, _token_rows = _floats(FEATURES), _floats(FEATURES, EXAMPLES * TOKENS)
 # Attention alone, with more tokens than the transformer has: T = 6, H = 2, d_head = 4.
 _attended = _floats(8, EXAMPLES * 6)
 
@@ -130,25 +130,25 @@ CASES = {case.name: case for case in (
     Case("PairEmbedding/shared", layers.PairEmbedding, lambda kind, R: kind(P, WIDTH), _shared),
     Case("TokenEmbedding", layers.TokenEmbedding, lambda kind, R: kind(P, WIDTH), _integers),
     Case("PositionEmbedding", layers.PositionEmbedding, lambda kind, R: kind(TOKENS, FEATURES), _token_rows),
-    Case("Linear/bias", layers.Linear, lambda kind, R: kind(FEATURES, WIDTH, bias=True), _plain_rows),
-    Case("Linear/no-bias", layers.Linear, lambda kind, R: kind(FEATURES, WIDTH), _plain_rows),
-    Case("Linear/square", layers.Linear, lambda kind, R: kind(FEATURES, FEATURES), _plain_rows),
-    Case("Square", layers.Square, lambda kind, R: kind(), _plain_rows),
-    Case("ReLU", layers.ReLU, lambda kind, R: kind(), _plain_rows),
-    Case("GELU", layers.GELU, lambda kind, R: kind(), _plain_rows),
-    Case("Scale", layers.Scale, lambda kind, R: kind(0.37), _plain_rows),
+    Case("Linear/bias", layers.Linear, lambda kind, R: kind(FEATURES, WIDTH, bias=True), plain_rows),
+    Case("Linear/no-bias", layers.Linear, lambda kind, R: kind(FEATURES, WIDTH), plain_rows),
+    Case("Linear/square", layers.Linear, lambda kind, R: kind(FEATURES, FEATURES), plain_rows),
+    Case("Square", layers.Square, lambda kind, R: kind(), plain_rows),
+    Case("ReLU", layers.ReLU, lambda kind, R: kind(), plain_rows),
+    Case("GELU", layers.GELU, lambda kind, R: kind(), plain_rows),
+    Case("Scale", layers.Scale, lambda kind, R: kind(0.37), plain_rows),
     Case("LastToken", layers.LastToken, lambda kind, R: kind(TOKENS), _token_rows),
-    Case("Dropout/training", layers.Dropout, lambda kind, R: kind(_rates(R)), _plain_rows, training=True),
-    Case("Dropout/evaluating", layers.Dropout, lambda kind, R: kind(_rates(R)), _plain_rows),
-    Case("BatchNorm/training", layers.BatchNorm, lambda kind, R: kind(FEATURES), _plain_rows, training=True),
-    Case("BatchNorm/evaluating", layers.BatchNorm, lambda kind, R: kind(FEATURES), _plain_rows),
-    Case("LayerNorm", layers.LayerNorm, lambda kind, R: kind(FEATURES), _plain_rows),
+    Case("Dropout/training", layers.Dropout, lambda kind, R: kind(_rates(R)), plain_rows, training=True),
+    Case("Dropout/evaluating", layers.Dropout, lambda kind, R: kind(_rates(R)), plain_rows),
+    Case("BatchNorm/training", layers.BatchNorm, lambda kind, R: kind(FEATURES), plain_rows, training=True),
+    Case("BatchNorm/evaluating", layers.BatchNorm, lambda kind, R: kind(FEATURES), plain_rows),
+    Case("LayerNorm", layers.LayerNorm, lambda kind, R: kind(FEATURES), plain_rows),
     Case("Attention/sqrt", layers.Attention, lambda kind, R: kind(8, 2, 6), _attended),
     Case("Attention/mu", layers.Attention, lambda kind, R: kind(8, 2, 6, scale="1/d_head"), _attended),
     # T = 6, d = 4 and H = 2.
     Case("LSTM", layers.LSTM, lambda kind, R: kind(FEATURES, 2, 6), _floats(FEATURES, EXAMPLES * 6)),
     Case("Residual", layers.Residual,
-         lambda kind, R: kind(linear=layers.Linear(FEATURES, FEATURES), square=layers.Square()), _plain_rows),
+         lambda kind, R: kind(linear=layers.Linear(FEATURES, FEATURES), square=layers.Square()), plain_rows),
     Case("MeanSquaredError", _MSE, lambda kind, R: kind(), _floats(P)),
     Case("CrossEntropy", _CE, lambda kind, R: kind(), _floats(P)),
     Case("TwoLayerNetwork/square", layers.TwoLayerNetwork, lambda kind, R: kind(P, WIDTH), _shared, loss=_MSE),
@@ -164,10 +164,10 @@ CASES = {case.name: case for case in (
     Case("DeepMLP/all", layers.DeepMLP,
          lambda kind, R: kind(P, WIDTH, activation="gelu", dropout=_rates(R), batch_norm=True),
          _integers, training=True, loss=_MSE),
-    Case("ImageMLP/plain", ImageMLP, lambda kind, R: kind(FEATURES, P, WIDTH, depth=4), _plain_rows, loss=_MSE),
+    Case("ImageMLP/plain", ImageMLP, lambda kind, R: kind(FEATURES, P, WIDTH, depth=4), plain_rows, loss=_MSE),
     Case("ImageMLP/all", ImageMLP,
          lambda kind, R: kind(FEATURES, P, WIDTH, activation="gelu", dropout=_rates(R), batch_norm=True),
-         _plain_rows, training=True, loss=_CE),
+         plain_rows, training=True, loss=_CE),
     Case("Transformer/plain", layers.Transformer, lambda kind, R: kind(P, 8, heads=4), _integers, loss=_CE),
     Case("FusedTransformer/plain", layers.FusedTransformer, lambda kind, R: kind(P, 8, heads=4), _integers, loss=_CE),
     Case("FusedTransformer/layer-norm", layers.FusedTransformer, lambda kind, R: kind(P, 8, heads=2, layer_norm=True),

@@ -26,7 +26,8 @@ class UnknownMemory(Cache):
     def empty(self, name: str, shape: Sequence[int], like: Array) -> Array:
         """As `Cache.empty`; of integers and truth values, the largest there are."""
         array = super().empty(name, shape, like)
-        array[...] = np.nan if array.dtype.kind == "f" else True if array.dtype.kind == "b" else np.iinfo(array.dtype).max
+        kind = array.dtype.kind
+        array[...] = np.nan if kind == "f" else True if kind == "b" else np.iinfo(array.dtype).max
         return array
 
 

@@ -135,6 +135,22 @@ def link_faults(page, root=ROOT):
             if not re.match(r"[a-z][a-z0-9+.-]*:", link.target) and (fault := _link_fault(page, link, root))]
 
 
+def mend_lines(path, root=ROOT):
+    """Write the lines that links to objects should have into a page, after its code has moved.
+
+    `python -m tests.docs.pages` does so for all pages.
+    """
+    page = read_page(path, root)
+    text = path.read_text(encoding="utf-8")
+    for link in page.links:
+        if fault := _link_fault(page, link, root):
+            target, found, right = fault.partition(f": {link.code} is ")
+            if found:
+                text = text.replace(f"[`{link.code}`]({target})", f"[`{link.code}`]({target.partition('#')[0]}{right})")
+    if text != path.read_text(encoding="utf-8"):
+        path.write_text(text, encoding="utf-8")
+
+
 def _link_fault(page, link, root):
     relative, _, anchor = unquote(link.target).partition("#")
     path = (page.path.parent / relative).resolve() if relative else page.path
@@ -199,3 +215,8 @@ def _base_names(node):
 
 def _has_backward(node):
     return any(isinstance(member, ast.FunctionDef) and member.name == "backward" for member in node.body)
+
+
+if __name__ == "__main__":
+    for one in markdown_files():
+        mend_lines(one)

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, differentiated_modules, entries, link_faults, markdown_files, read_page
+from tests.docs.pages import (
+    ROOT,
+    differentiated_modules,
+    entries,
+    link_faults,
+    markdown_files,
+    mend_lines,
+    read_page,
+)
 from tests.docs.play import code_faults, commands
 
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in markdown_files()}
@@ -156,6 +164,14 @@ def test_links_that_do_not(tmp_path, link, fault):
     line = 8 if "---" in link else 4
     assert found.startswith(f"page.md:{line}: ")
     assert fault in found
+
+
+def test_lines_that_have_moved_are_mended(tmp_path):
+    text = ("# Here\n\n[`Plain`](code.py#L1-L3), [`Plain`](code.py#L2), [`pair`](code.py#L17-L20), [it](none.md), "
+            "[`x`](code.py#L1)")
+    page = make_tree(tmp_path, page=text) / "page.md"
+    mend_lines(page, tmp_path)
+    assert page.read_text() == text.replace("#L1-L3", "#L8-L14").replace("#L2)", "#L8-L14)")
 
 
 def faults_of_code(scratch, text):
