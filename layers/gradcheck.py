@@ -29,7 +29,7 @@ from layers.mistakes import MISTAKES
 from pages import PageError, load_bokeh
 
 __all__ = ["CASES", "Case", "Row", "check", "check_layer", "check_loss", "check_network", "main", "side_by_side",
-           "table"]
+           "table", "whole_number"]
 
 SHOWN = 6
 
@@ -171,7 +171,14 @@ def _cases(name: str, parser: argparse.ArgumentParser) -> list[Case]:
     return found
 
 
-def _whole_number(text: str) -> int:
+def whole_number(text: str) -> int:
+    """What an option that counts takes.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If the text is no whole number.
+    """
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text!r}")
     return int(text)
@@ -209,9 +216,9 @@ def _parser() -> argparse.ArgumentParser:
                       help="check it, and print the derivatives that differ most side by side (one run by default)")
     what.add_argument("--plant", metavar="NAME", choices=MISTAKES,
                       help="check a layer with a mistake in its backward pass; the mistakes are listed below")
-    parser.add_argument("--seed", type=_whole_number, default=0, metavar="N",
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="N",
                         help="of parameters, inputs, masks and upstream gradients (default: %(default)s)")
-    parser.add_argument("--stack", type=_whole_number, metavar="R",
+    parser.add_argument("--stack", type=whole_number, metavar="R",
                         help="a stack of R runs, 0 for none (default: none, "
                              + " and ".join(str(stack) for stack in STACKS if stack) + ")")
     parser.add_argument("--html", type=Path, metavar="FILE",

@@ -29,6 +29,7 @@ from backend import Array, open_device
 from layers.base import Cache, Mode
 from layers.cases import CASES, Case
 from layers.finite_differences import STEP, TOLERANCE, difference_quotients
+from layers.gradcheck import whole_number
 
 LAYERS = ("LayerNorm", "BatchNorm/training", "GELU", "Square", "Linear/bias")
 """What can be measured: layers without kinks. Of Square L''' is 0, of Linear L'' as well."""
@@ -236,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0, or 1 if the figure cannot be written; options that make no sense end the command with 2.
+        0, or 2 if the figure cannot be written; options that make no sense end the command with 2 as well.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -245,16 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         draw(result, options.out, f"Difference quotients of {options.layer} against its backward pass")
     except OSError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 1
+        print(f"step_size: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     print(f"Relative error of dL/dx, {options.layer}\n\n{table(result)}\n\n{options.out}")
     return 0
-
-
-def _whole_number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text!r}")
-    return int(text)
 
 
 def _png(text: str) -> Path:
@@ -268,9 +263,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m layers.step_size",
         description="Measure the error of difference quotients against the step h, one-sided, central and "
                     "extrapolated, and draw it beside what theory predicts.",
-        epilog="The exit status is 0, 1 if the figure cannot be written, 2 if the options make no sense.")
+        epilog="The exit status is 0, or 2 if the options make no sense or the figure cannot be written.")
     parser.add_argument("--layer", choices=LAYERS, default=LAYERS[0], help="(default: %(default)s)")
-    parser.add_argument("--seed", type=_whole_number, default=0, metavar="N",
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="N",
                         help="of parameters, input and upstream gradient (default: %(default)s)")
     parser.add_argument("--out", type=_png, default=Path("runs/step_sizes.png"), metavar="FILE.png",
                         help="the figure (default: %(default)s)")

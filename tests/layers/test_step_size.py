@@ -122,8 +122,8 @@ def test_options_that_make_no_sense_are_refused(arguments, message, capsys):
 
 def test_a_figure_that_cannot_be_written_is_one_line_on_stderr(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert main(["--layer", "GELU", "--out", str(tmp_path / "file" / "figure.png")]) == 1
+    assert main(["--layer", "GELU", "--out", str(tmp_path / "file" / "figure.png")]) == 2
     captured = capsys.readouterr()
     assert not captured.out
+    assert captured.err.startswith(f"step_size: {tmp_path / 'file'}")
     assert len(captured.err.splitlines()) == 1
-    assert "file" in captured.err
