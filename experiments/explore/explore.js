@@ -311,7 +311,10 @@ page.start((models, values, arrays) => {
   const stages = [["groks", summary.grok_step], ["unlearns", summary.unlearn_step]];
   $("stages").textContent = stages.filter(([, step]) => step !== null)
     .map(([name, step]) => `It ${name} at step ${step}.`).join(" ") || (sets.includes("test") ? "It does not grok." : "It has no test set.");
-  stages.forEach(([name, step]) => { models[name].location = step === null ? null : along(step); });
+  stages.filter(([, step]) => step !== null).forEach(([name, step]) => {
+    models[name].location = models[`${name}-label`].x = along(step);
+    models[`${name}-label`].text = name;
+  });
   models.rule.location = config.xi ? 1 - config.xi : null;
   models.history.data = {x: steps.map(along),
                          ...Object.fromEntries(sets.map((name) => [name, history[`${name}_accuracy`].map((v) => v ?? NaN)]))};

@@ -40,12 +40,17 @@ class Link:
 
 @dataclass(frozen=True)
 class Page:
-    """A page; `name` is its path in the tree, `anchors` are those of its headings, `faults` what is wrong already."""
+    """A page.
+
+    `name` is its path in the tree, `mentioned` the commands within its text, each with its line, `anchors` are those of
+    its headings, and `faults` what is wrong already.
+    """
 
     path: Path
     name: str
     blocks: list[Block]
     links: list[Link]
+    mentioned: list[tuple[str, int]]
     anchors: set[str]
     faults: list[str]
 
@@ -68,17 +73,19 @@ def read_page(path, root=ROOT):
     """The page of this path."""
     name = path.relative_to(root).as_posix()
     tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text(encoding="utf-8"))
-    blocks, links, slugs, faults, before = [], [], [], [], None
+    blocks, links, mentioned, slugs, faults, before = [], [], [], [], [], None
     for token in tokens:
         if token.type == "fence":
             _add_block(Block(token.info.strip(), token.content, token.map[0] + 2), blocks, before, name, faults)
         elif token.type == "inline":
             links += _links(token)
+            mentioned += [(child.content, token.map[0] + 1) for child in token.children
+                          if child.type == "code_inline" and child.content.startswith("python ")]
             faults += [f"{name}:{line}: {fault}" for line, fault in _mathematics_faults(token)]
             if before.type == "heading_open":
                 slugs.append(slug("".join(child.content for child in token.children)))
         before = token
-    return Page(path, name, blocks, links, _numbered(slugs), faults)
+    return Page(path, name, blocks, links, mentioned, _numbered(slugs), faults)
 
 
 def _add_block(block, blocks, before, name, faults):

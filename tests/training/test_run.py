@@ -53,17 +53,17 @@ class TestTheFolder:
         assert [line.split(",")[0] for line in lines[1:]] == ["0", "10", "20"]
 
     @pytest.mark.parametrize(("setting", "undefined"), [
-        ({}, set()),
-        ({"alpha": 1.0}, {"test_loss", "test_accuracy", "phase", "grok_step"}),
-        ({"xi": 0.0}, {"corrupted_accuracy", "unlearn_step"}),
-        ({"xi": 1.0}, {"uncorrupted_accuracy"}),
+        ({}, []),
+        ({"alpha": 1.0}, ["test_loss", "test_accuracy", "phase", "grok_step"]),
+        ({"xi": 0.0}, ["corrupted_accuracy", "unlearn_step"]),
+        ({"xi": 1.0}, ["uncorrupted_accuracy"]),
     ], ids=str)
     def test_has_json_with_null_for_what_is_not_defined(self, setting, undefined, tmp_path):
         train(small(**setting, steps=3), tmp_path)
         summary = strict_json(tmp_path / "summary.json")
         null = {name for name, value in summary.items() if value is None}
-        assert null - {"grok_step", "unlearn_step"} == undefined - {"grok_step", "unlearn_step"}
-        assert undefined <= null
+        assert null - {"grok_step", "unlearn_step"} == set(undefined) - {"grok_step", "unlearn_step"}
+        assert null.issuperset(undefined)
 
 
 class TestTheSummary:
