@@ -68,8 +68,8 @@ def _accuracy(values):
     figure.add_layout(_marker("rule", "width", "line", line_dash="dashed", line_width=2))
     for stage, side, gap in (("groks", "right", -4), ("unlearns", "left", 4)):
         figure.add_layout(_marker(stage, "height", "line", line_width=2))
-        figure.add_layout(models.Label(name=f"{stage}-label", x=0, y=0, text="", text_align=side, x_offset=gap, y_offset=4,
-                                       text_font_size="12px"))
+        figure.add_layout(models.Label(name=f"{stage}-label", x=0, y=0, text="", text_font_size="12px",
+                                       text_align=side, x_offset=gap, y_offset=4))
     figure.add_layout(_marker("cursor", "height", "ink", line_width=2))
     return figure
 
