@@ -60,12 +60,12 @@ class TestPruningSets:
         assert labels.tolist() != train_set.true_labels[train_set.corrupted].tolist()
 
     @pytest.mark.parametrize(("setting", "missing"), [
-        ({"alpha": 1.0}, {"test"}),
-        ({"xi": 0.0}, {"corrupted", "uncorrupted"}),  # uncorrupted would be the training set once more
-        ({"xi": 1.0}, {"uncorrupted"})], ids=str)
+        ({"alpha": 1.0}, ["test"]),
+        ({"xi": 0.0}, ["corrupted", "uncorrupted"]),  # uncorrupted would be the training set once more
+        ({"xi": 1.0}, ["uncorrupted"])], ids=str)
     def test_leave_out_empty_ones_and_repetitions(self, setting, missing):
         sets = {"train", "test", "corrupted", "uncorrupted"}
-        assert set(pruning_sets(train(small(**setting, steps=1)))) == sets - missing
+        assert set(pruning_sets(train(small(**setting, steps=1)))) == sets - set(missing)
 
 
 class TestTheTitle:
