@@ -54,8 +54,7 @@ examples:
   python grok.py --task mnist --weight-decay 0          they are memorised, test accuracy falls
   python grok.py --task digits                          grokking on real data
   python grok.py --task reviews                         an LSTM on texts
-  python grok.py --weight-decay 0 --steps 1000 --snapshots 12 --explore
-                                                        a page to explore the run in a browser
+  python grok.py --snapshots 12 --explore               a page to go through the run in a browser
 
   python grok.py --resume DIR                           finish a run that was interrupted
   python grok.py --resume DIR --steps 2000              go on with a finished one

@@ -24,9 +24,7 @@ from backend import BACKENDS, BackendError, open_device
 from layers.cases import CASES, STACKS, Case, check
 from layers.checking import check_layer, check_loss, check_network
 from layers.finite_differences import TOLERANCE, Row
-from layers.gradcheck_page import write_gradcheck
 from layers.mistakes import MISTAKES
-from pages import PageError, load_bokeh
 
 __all__ = ["CASES", "Case", "Row", "check", "check_layer", "check_loss", "check_network", "main", "side_by_side",
            "table", "whole_number"]
@@ -105,9 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         device = open_device(options.backend, "float64")
-        if options.html is not None:
-            load_bokeh()  # before any work
-    except (BackendError, PageError) as error:
+        write_page = None if options.html is None else _page_writer()  # before any work
+    except (BackendError, ImportError) as error:
         print(f"gradcheck: {error}", file=sys.stderr)
         return 2
     mistake = MISTAKES.get(options.plant)
@@ -123,13 +120,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(side_by_side(row), end="\n\n")
     print(table(rows), end="\n\n")
     print(_summary(rows))
-    if options.html is not None:
+    if write_page is not None:
         try:
-            print(write_gradcheck(rows, options.html, _summary(rows)))
+            print(write_page(rows, options.html, _summary(rows)))
         except OSError as error:
             print(f"gradcheck: {error.filename}: {error.strerror}", file=sys.stderr)
             return 2
     return 1 if wrong else 0
+
+
+def _page_writer():
+    """What writes the page of a check; it is imported when one is asked for, since it needs an extra."""
+    from pages import load_bokeh
+    from pages.gradcheck import write_gradcheck
+
+    load_bokeh()
+    return write_gradcheck
 
 
 def _runs(stack: int | None) -> str:

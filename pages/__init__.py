@@ -28,8 +28,8 @@ ALIGNMENT = 8
 """Bytes: where an array begins in the block is a multiple of the largest number's size, as typed arrays ask for."""
 
 
-class PageError(Exception):
-    """A page cannot be made."""
+class PageError(ImportError):
+    """A page cannot be made: what draws it is not installed."""
 
 
 def load_bokeh():

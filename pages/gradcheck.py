@@ -1,4 +1,4 @@
-"""The gradient check as a picture: `python -m layers.gradcheck --html FILE`.
+"""The page of the gradient check: `python -m layers.gradcheck --html FILE`.
 
 Every derivative is a point, its difference quotient across and what the backward pass says upwards: where the two
 agree, all points lie on the diagonal. A wrong backward pass leaves it, each mistake in its own way: with a factor

@@ -1,4 +1,4 @@
-"""The picture of the gradient check: all its points, where they belong, in a file that a browser shows."""
+"""The page of the gradient check: all its points, where they belong, in a file that a browser shows."""
 
 import re
 import sys
