@@ -82,7 +82,9 @@ def _histogram(values):
     options = {"x": "x", "width": 0.9 / STYLE["bins"], "bottom": 0.7, "source": source}
     figure.vbar(top="all", fill_color=None, line_color=GREY, **options)
     figure.vbar(top="kept", fill_color=SKY, line_color=None, **options)
-    figure.yaxis.formatter = load_bokeh().models.CustomJSTickFormatter(code="return tick.toString()")
+    models = load_bokeh().models
+    figure.yaxis.ticker = figure.ygrid.ticker = models.FixedTicker(ticks=[1, 3, 10, 30, 100, 300, 1000, 3000])
+    figure.yaxis.formatter = models.CustomJSTickFormatter(code="return tick.toString()")
     return figure
 
 
