@@ -27,8 +27,7 @@ teacher, student and inputs. The quick size has d_in 600, fewer values of lambda
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,32 +35,26 @@ import numpy as np
 from analysis import figures, linear_estimator
 from analysis.linear_estimator import LATEST, LEVEL
 from analysis.marchenko_pastur import quadrature
-from data.teacher import gaussian_inputs, teacher_and_student
 from experiments.common import Check, Options, Outcome, run_experiment, show, spread
+from experiments.linear_simulation import (
+    DECAYED,
+    HALVED,
+    LATE,
+    LEARNING_RATE,
+    LITTLE,
+    MAIN,
+    MORE_OUTPUTS,
+    NEVER,
+    SETTINGS,
+    SPOILT,
+    TOLERANCE,
+    WALK,
+    Setting,
+    simulate,
+)
 
-LEARNING_RATE, TOLERANCE = 0.01, 1e-3
-
-
-@dataclass(frozen=True)
-class Setting:
-    """lambda, d_out and gamma."""
-
-    ratio: float
-    outputs: int = 1
-    decay: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """As in `result.json`."""
-        return f"lambda {self.ratio:g}, d_out {self.outputs}, decay {self.decay:g}"
-
-
-LITTLE, LATE, NEVER = MAIN = tuple(Setting(ratio) for ratio in (0.1, 0.9, 1.5))
-DECAYED, SPOILT, HALVED = Setting(0.9, decay=0.001), Setting(0.9, decay=0.01), Setting(1.5, decay=0.01)
-MORE_OUTPUTS = (Setting(0.9, outputs=4), Setting(0.9, outputs=16))
-SETTINGS = (*MAIN, DECAYED, SPOILT, HALVED, *MORE_OUTPUTS)
 RECORDS = np.unique(np.geomspace(1, 100_000, 120).round().astype(int))
-WALK = 200
+"""The steps after which losses and accuracies are measured."""
 
 SIZES = {"d_in": 1000, "smaller d_in": 250, "fresh inputs": 10_000,
          "sweep": (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 1.0, 1.05, 1.2, 1.5)}
@@ -80,54 +73,10 @@ TOGETHER, APART = 2, 5
 """The test accuracy is learnt late from this many times the steps of the train accuracy on; together, up to fewer."""
 
 
-class Simulation:
-    """Students of one training set.
-
-    Parameters
-    ----------
-    d_in : int
-    ratio : float
-        lambda; N is d_in / lambda, rounded.
-    fresh : int
-        How many inputs there are to test with.
-    seed : int
-    """
-
-    def __init__(self, d_in: int, ratio: float, fresh: int, seed: int):
-        self.d_in, self.seed = d_in, seed
-        self.inputs = {"train": gaussian_inputs(round(d_in / ratio), d_in, seed, "train"),
-                       "test": gaussian_inputs(fresh, d_in, seed, "test")}
-        self.basis = linear_estimator.eigenbasis(self.inputs["train"])
-
-    def curves(self, records: Sequence[float], setting: Setting) -> dict[str, np.ndarray]:
-        """Losses and accuracies after so many steps, of training set and fresh inputs -> arrays (2, T)."""
-        D = linear_estimator.differences(self.basis, *teacher_and_student(self.d_in, setting.outputs, self.seed),
-                                         LEARNING_RATE, records, setting.decay)
-        return {column: np.stack(linear_estimator.measure(X, D, TOLERANCE)) for column, X in self.inputs.items()}
-
-    def times(self, setting: Setting) -> dict[str, float | None]:
-        """When the accuracies reach `LEVEL`, None if not before `LATEST`."""
-        T, S = teacher_and_student(self.d_in, setting.outputs, self.seed)
-
-        def accuracy_at(X, k):
-            D = linear_estimator.differences(self.basis, T, S, LEARNING_RATE, [k], setting.decay)
-            return linear_estimator.measure(X, D, TOLERANCE)[1][0]
-
-        return {column: linear_estimator.first_time(lambda k, X=X: accuracy_at(X, k), LATEST / LEARNING_RATE)
-                for column, X in self.inputs.items()}
-
-    def walked_apart(self, steps: int, decay: float) -> float:
-        """By what share the student of the eigenvectors differs from the one of so many steps taken one by one."""
-        T, S = teacher_and_student(self.d_in, 1, self.seed)
-        walked = linear_estimator.descend(self.inputs["train"], T, S, LEARNING_RATE, [steps], decay)
-        solved = linear_estimator.differences(self.basis, T, S, LEARNING_RATE, [steps], decay)
-        return float(np.linalg.norm(solved - walked) / np.linalg.norm(walked))
-
-
 def experiment(options: Options) -> Outcome:
     """Simulate the settings and the sweep, and hold them against the solution and the formula."""
     sizes = QUICK_SIZES if options.quick else SIZES
-    simulated, times, walked = simulate(sizes, options.seeds)
+    simulated, times, walked = simulate(sizes, options.seeds, RECORDS)
     solved = {setting: solve(setting, sizes["d_in"]) for setting in SETTINGS}
     swept = {d_in: {ratio: _compare(of_ratio, Setting(ratio), d_in) for ratio, of_ratio in of_size.items()}
              for d_in, of_size in times.items()}
@@ -148,40 +97,6 @@ def experiment(options: Options) -> Outcome:
     drawn = [_draw_curves(simulated, solved, f"{title}, d_out = 1", options.out / "linear_estimator.png"),
              _draw_times(simulated, solved, swept, line, title, options.out / "linear_estimator_times.png")]
     return Outcome(settings, measured, checks, drawn)
-
-
-def simulate(sizes: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[Setting, dict[str, Any]],
-                                                                     dict[int, dict[float, list]], list[float]]:
-    """All that is simulated.
-
-    Returns
-    -------
-    curves : dict
-        Of each setting "train" and "test" (2, S, T), losses and accuracies; "times", one dict for each seed.
-    times : dict
-        By d_in and lambda: as "times" above.
-    walked : list of float
-        What `Simulation.walked_apart` gives, of the first seed.
-    """
-    gathered = {setting: {"train": [], "test": [], "times": []} for setting in SETTINGS}
-    times = {d_in: {ratio: [] for ratio in sizes["sweep"]} for d_in in (sizes["smaller d_in"], sizes["d_in"])}
-    walked = []
-    for d_in, of_size in times.items():
-        whole = d_in == sizes["d_in"]
-        for ratio in sorted({*sizes["sweep"], *(setting.ratio for setting in SETTINGS if whole)}):
-            for seed in seeds:
-                simulation = Simulation(d_in, ratio, sizes["fresh inputs"], seed)
-                if ratio in of_size:
-                    of_size[ratio].append(simulation.times(Setting(ratio)))
-                for setting in (one for one in SETTINGS if whole and one.ratio == ratio):
-                    gathered[setting]["times"].append(simulation.times(setting))
-                    for column, curves in simulation.curves(RECORDS, setting).items():
-                        gathered[setting][column].append(curves)
-                if whole and seed == seeds[0] and ratio in [one.ratio for one in MAIN]:
-                    walked += [simulation.walked_apart(WALK, decay) for decay in (0.0, HALVED.decay)]
-    curves = {setting: {name: one[name] if name == "times" else np.stack(one[name], axis=1) for name in one}
-              for setting, one in gathered.items()}
-    return curves, times, walked
 
 
 def solve(setting: Setting, d_in: int) -> dict[str, np.ndarray]:

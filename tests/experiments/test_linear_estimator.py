@@ -9,7 +9,7 @@ from analysis import linear_estimator as solution
 from analysis.marchenko_pastur import quadrature
 from experiments import linear_estimator
 from experiments.common import run_experiment, spread
-from experiments.linear_estimator import (
+from experiments.linear_simulation import (
     DECAYED,
     HALVED,
     LATE,
@@ -21,6 +21,7 @@ from experiments.linear_estimator import (
     SPOILT,
     Setting,
     Simulation,
+    simulate,
 )
 
 SMALL = {"d_in": 60, "smaller d_in": 30, "fresh inputs": 500, "sweep": (0.1, 0.5, 1.0, 1.5)}
@@ -75,7 +76,7 @@ def test_the_seed_decides_of_the_inputs_and_of_the_student():
     one, same, other = (Simulation(20, 0.5, 50, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.curves([0, 10], LATE)["test"], same.curves([0, 10], LATE)["test"])
     assert np.all(one.curves([0, 10], LATE)["test"][0] != other.curves([0, 10], LATE)["test"][0])
-    curves, times, _ = linear_estimator.simulate(SMALL | {"d_in": 20, "fresh inputs": 50}, (0, 1))
+    curves, times, _ = simulate(SMALL | {"d_in": 20, "fresh inputs": 50}, (0, 1), linear_estimator.RECORDS)
     assert curves[LATE]["train"].shape == (2, 2, len(linear_estimator.RECORDS))
     assert [len(of_ratio) for of_size in times.values() for of_ratio in of_size.values()] == [2] * 8
 
