@@ -163,7 +163,7 @@ def _check(layer: Layer, forward: Callable, backward: Callable, x: Array, mode: 
                 closer, *_ = difference_quotients(array, evaluate, dy, STEP / 4)
                 row = replace(row, numeric=(16 * closer - numeric) / 15)
             rows.append(row)
-        return rows + broken
+        return [replace(row, stack=layer.stack[0] if layer.stack else None) for row in rows + broken]
     finally:
         layer.load_state(before)
 

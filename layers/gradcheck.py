@@ -54,8 +54,10 @@ def table(rows: Iterable[Row]) -> str:
         errors = {row.stack: f"{row.error:.1e}" for row in same}
         cells.append((layer, tensor, *(errors.get(stack, "-") for stack in stacks),
                       str(sum(row.left_out for row in same)), _verdict(same)))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     aligned = ["<", "<", *">" * len(stacks), ">", "<"]
+    if not any(row.layer for row in rows):  # of a layer of one's own, which has no name
+        cells, aligned = [line[1:] for line in cells], aligned[1:]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, aligned, widths, strict=True))
                      .rstrip() for line in cells)
 
@@ -73,7 +75,8 @@ def side_by_side(row: Row, entries: int = SHOWN) -> str:
     -------
     text : str
     """
-    title = f"{row.layer} {row.tensor}, {_runs(row.stack)}: relative error {row.error:.1e}"
+    name = f"{row.layer} {row.tensor}".strip()
+    title = f"{name}, {_runs(row.stack)}: relative error {row.error:.1e}"
     if row.numeric.shape != row.analytic.shape:
         return f"{title}\n  numeric has the shape {row.numeric.shape}, analytic {row.analytic.shape}"
     difference = row.numeric - row.analytic

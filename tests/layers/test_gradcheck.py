@@ -181,6 +181,14 @@ def test_a_layer_of_ones_own_passes_with_and_without_a_stack():
         assert not failed(check_layer(Product(), x))
 
 
+def test_what_has_no_name_has_no_column_for_it_and_is_told_by_its_stack():
+    for x, words in ((np.ones((5, 4)), "one run"), (np.ones((3, 5, 4)), "R = 3")):
+        rows = check_layer(Linear(4, 2), x + np.arange(4))
+        assert table(rows).splitlines()[0].split("  ")[0] == "tensor"
+        assert f"error, {words}" in table(rows).splitlines()[0]
+        assert side_by_side(rows[0]).startswith(f"W, {words}: ")
+
+
 def test_a_gradient_of_ones_cannot_see_a_wrong_batch_norm():
     """With dy = 1 the true dx is 0, and so is what the mistake forgets; with a random dy it is seen."""
     x, wrong = draw(5, 4), BatchNormConstantVariance(4)
