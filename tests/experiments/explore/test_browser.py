@@ -84,6 +84,9 @@ def test_at_the_end_it_says_what_the_summary_says(window):
     assert summary["phase"] in window.locator("#outcome").text_content()
     assert f"groks at step {summary['grok_step']}." in window.locator("#stages").text_content()
     assert location(window, "groks") == pytest.approx(np.log10(1 + summary["grok_step"]))
+    assert window.evaluate("() => window.explorer.models['groks-label'].text") == "groks"
+    assert (location(window, "unlearns"), summary["unlearn_step"]) == (None, None)
+    assert location(window, "rule") == pytest.approx(0.8)  # 1 - xi
     assert f"Mean {summary['mean_ipr']:.4f}" in window.locator("#ipr-mean").text_content()
 
 
