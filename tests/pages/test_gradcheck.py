@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from layers.cases import CASES, STACKS, check
 from layers.gradcheck import main
 from layers.mistakes import MISTAKES
+from pages.gradcheck import write_gradcheck
 from tests.browsing import opened
 
 pytest.importorskip("bokeh")
@@ -65,6 +67,23 @@ def test_a_mistake_leaves_the_line(mistake, tmp_path, browser):
             points = drawn(window, f"{name} {tensor}")
             off = np.abs(np.subtract(points["numeric"], points["analytic"])).max()
             assert (off > 1e-3) == (tensor in wrong)
+
+
+@pytest.mark.browser
+def test_points_at_kinks_are_hollow(tmp_path, browser):
+    (row,) = check(CASES["ReLU"])
+    kinks = np.zeros(row.kinks.shape, dtype=bool)
+    kinks[1, 2] = True
+    path = write_gradcheck([replace(row, kinks=kinks)], tmp_path / "check.html", "")
+    with opened(browser, path) as window:
+        np.testing.assert_array_equal(np.array(drawn(window, "ReLU x")["filled"]) == 0, kinks.ravel())
+
+
+def test_what_is_wrong_comes_first(tmp_path):
+    mistake = MISTAKES["square-factor-forgotten"]
+    rows = [*check(CASES["ReLU"]), *check(CASES["Scale"]), *check(CASES["Square"], kind=mistake.kind)]
+    page = write_gradcheck(rows, tmp_path / "check.html", "").read_text()
+    assert re.findall(r"<h3[^>]*>(.*?)</h3>", page) == ["Square", "ReLU", "Scale"]
 
 
 @pytest.mark.browser

@@ -208,10 +208,13 @@ class TestNeurons:
 
     def test_a_place_in_the_table_says_its_question(self, window):
         found = explored_of("coexistence")
-        for m, n in ((0, 0), (3, 8), (46, 46), (20, 41)):
+        given, true = found.arrays["given"], found.arrays["true"]
+        for which, words in ((given < 0, "in the test set: "), (given == true, "in the training set: "),
+                             ((given >= 0) & (given != true), "in the training set, with the label {}: "),
+                             (given == 0, "in the training set")):
+            m, n = np.argwhere(which)[3].tolist()
             text = window.evaluate("([m, n]) => window.explorer.question(m, n)", [m, n])
-            assert text.startswith(f"{m} + {n} = {(m + n) % 47}, ")
-            assert ("in the test set" in text) == (found.arrays["given"][m, n] < 0)
+            assert text.startswith(f"{m} + {n} = {(m + n) % 47}, {words.format(given[m, n])}")
         assert window.evaluate("() => window.explorer.question(-1, 3)") == ""
 
 
