@@ -50,8 +50,7 @@ def load_bokeh():
         import bokeh.plotting
         import bokeh.resources
     except ImportError:
-        raise PageError("a page needs Bokeh: pip install 'grok-lab[explore]', or in the program's folder "
-                        "pip install -e '.[explore]'") from None
+        raise PageError("a page needs Bokeh: pip install -e '.[explore]' in the program's folder") from None
     return bokeh
 
 

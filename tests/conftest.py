@@ -36,6 +36,14 @@ def browser():
 
 
 @pytest.fixture
+def no_bokeh(monkeypatch):
+    """As if Bokeh were not installed."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "bokeh"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "bokeh", None)
+
+
+@pytest.fixture
 def strict_cupy(monkeypatch):
     """A stand-in for CuPy during one test: `open_device("cupy", ...)` gives a device of it."""
     real_cupy()  # looked up now, while `import cupy` still finds it

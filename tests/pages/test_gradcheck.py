@@ -1,7 +1,6 @@
 """The page of the gradient check: all its points, where they belong, in a file that a browser shows."""
 
 import re
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -113,10 +112,7 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"gradcheck: {tmp_path}/nowhere/check.html: ")
 
 
-def test_without_bokeh_nothing_is_checked(tmp_path, monkeypatch, capsys):
-    for name in [name for name in sys.modules if name.split(".")[0] == "bokeh"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "bokeh", None)
+def test_without_bokeh_nothing_is_checked(tmp_path, no_bokeh, capsys):
     status, path = write(tmp_path, "--layer", "Scale")
     output = capsys.readouterr()
     assert (status, output.out, path.exists()) == (2, "", False)

@@ -3,7 +3,6 @@
 import configparser
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +76,7 @@ def test_nothing_is_fetched(tmp_path):
     assert not re.search(r"url\((?!data:|#)", re.search("<style>(.*?)</style>", page, re.DOTALL)[1])
 
 
-def test_without_bokeh_it_says_what_to_install(tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "bokeh"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "bokeh", None)
+def test_without_bokeh_it_says_what_to_install(tmp_path, no_bokeh):
     with pytest.raises(pages.PageError, match=r"needs Bokeh: pip install .*\[explore\]"):
         page_of(tmp_path)
 

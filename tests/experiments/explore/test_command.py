@@ -1,7 +1,5 @@
 """The two commands that write the page."""
 
-import sys
-
 import pytest
 
 import grok
@@ -21,13 +19,6 @@ def _inside(tmp_path, monkeypatch):
 @pytest.fixture
 def run():
     assert grok.main([*TINY, "--quiet", "--out", "run"]) == 0
-
-
-@pytest.fixture
-def no_bokeh(monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "bokeh"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "bokeh", None)
 
 
 def ending(command, arguments):
