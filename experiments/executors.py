@@ -103,7 +103,7 @@ def processes(workers: int) -> Iterator[Executor]:
     """
     others = multiprocessing.active_children()
     # Spawned, not forked: a fork copies the locks of BLAS's threads in whatever state they are in.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_become_worker) as pool:
+    with _Processes(workers, multiprocessing.get_context("spawn"), initializer=_become_worker) as pool:
         try:
             yield pool
         except BaseException:
@@ -112,6 +112,18 @@ def processes(workers: int) -> Iterator[Executor]:
                 worker.terminate()
                 worker.join()
             raise
+
+
+class _Processes(ProcessPoolExecutor):
+    """Whose workers start with Ctrl-C blocked: it would reach them while they import, before they can ignore it."""
+
+    def submit(self, *arguments, **options):
+        """As any executor's; it is here that workers are started, which inherit what is blocked."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            return super().submit(*arguments, **options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _become_worker():
