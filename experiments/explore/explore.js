@@ -137,7 +137,7 @@ page.start((models, values, arrays) => {
     if (!(m >= 0 && m < p && n >= 0 && n < p)) return "";
     const true_ = arrays.true.data[m * p + n], given = arrays.given.data[m * p + n];
     if (true_ < 0) return "no question";
-    const what = given < 0 ? "in the test set" : given === true_ ? "in the training set"
+    const what = given < 0 ? `in ${arrays.tested.data[m * p + n] ? "the test" : "neither"} set` : given === true_ ? "in the training set"
       : `in the training set, with the label ${given}`;
     return `${m} ${signs[config.operation]} ${n} = ${true_}, ${what}: ${KINDS[state.answers[m * p + n]][1]}`;
   }
@@ -334,7 +334,7 @@ page.start((models, values, arrays) => {
   }
   if (hasNeurons) makeGrid();
   $("question").textContent = values.modular
-    ? `Each place is a question, m ${signs[config.operation]} n mod ${p}: what the network answers${arrays.answers.shape[2] > 1 ? ", pruned as it is" : ""}.` : "";
+    ? `Each place is a question, m ${signs[config.operation]} n mod ${p}: what the network answers${arrays.answers.shape[2] > 1 ? ", pruned as it is" : hasPruning ? ", unpruned" : ""}.` : "";
   for (const [id, there] of [["pruning", hasPruning], ["prune-control", hasPruning], ["answers", values.modular], ["ipr", hasNeurons], ["neurons", hasNeurons]])
     $(id).hidden = !there;
   page.dark.addEventListener("change", show);

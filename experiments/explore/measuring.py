@@ -58,8 +58,8 @@ class Explored:
         With M moments, K neurons shown of N, F = p // 2 + 1 frequencies, O orders and C counts of pruning, S sets of
         examples: ipr (M, N), order (M, O, N), neurons (K,), weights (M, K, vectors, p), scale (M, K, vectors),
         shares (M, K, F), frequency (M, K), pruned_accuracy (M, O, C, S), answers (M, O, C, p, p), given and true
-        (p, p), -1 where there is none. Without neurons or pruning those that need them are left out; without pruning,
-        or with a large p, O and C of the answers are 1.
+        (p, p), -1 where there is none, tested (p, p), 1 where a pair is in the test set. Without neurons or pruning
+        those that need them are left out; without pruning, or with a large p, O and C of the answers are 1.
     """
 
     values: dict[str, Any]
@@ -101,9 +101,11 @@ def explored(run: Run, progress: Callable[[Sequence], Sequence] = iter) -> Explo
         pairs, labels = all_pairs(config.p, config.operation)
         true, given = np.full((2, config.p, config.p), -1, dtype=np.int16)
         true[tuple(pairs.T)] = labels
-        train = run.problem().train
-        given[tuple(train.inputs.T)] = train.labels
-        arrays |= {"true": true, "given": given}
+        problem = run.problem()
+        given[tuple(problem.train.inputs.T)] = problem.train.labels
+        tested = np.zeros(true.shape, dtype=np.uint8)  # a continued run can have pairs in neither set
+        tested[tuple(problem.test.inputs.T)] = 1
+        arrays |= {"true": true, "given": given, "tested": tested}
         place = np.zeros((config.p, config.p), dtype=int)
         place[tuple(pairs.T)] = np.arange(len(pairs))
     if pruned:
@@ -124,7 +126,7 @@ def explored(run: Run, progress: Callable[[Sequence], Sequence] = iter) -> Explo
         if pruned:
             orders = pruning_orders(ipr, config.seed)
             predictions = _pruned_predictions(network, pairs, list(orders.values()), counts)
-            add(order=np.array(list(orders.values()), dtype=np.int16),
+            add(order=np.array(list(orders.values()), dtype=np.int32),
                 pruned_accuracy=np.stack([(predictions[..., of] == labels).mean(axis=-1)
                                           for of, labels in sets.values()], axis=-1))
             if config.p > PRUNED_P:

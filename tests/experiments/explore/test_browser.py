@@ -206,6 +206,13 @@ class TestNeurons:
                                   ".data.filter((value, index) => index % 4 === 3 && value > 0).length")
             assert ink > 50
 
+    def test_a_pair_can_be_in_neither_set(self, browser, pages):
+        found = explored_of("neither set").arrays
+        m, n = np.argwhere((found["given"] < 0) & (found["tested"] == 0))[0].tolist()
+        with opened(browser, pages["neither set"]) as window:
+            text = window.evaluate("([m, n]) => window.explorer.question(m, n)", [m, n])
+            assert text.startswith(f"{m} + {n} = {(m + n) % 13}, in neither set: ")
+
     def test_a_place_in_the_table_says_its_question(self, window):
         found = explored_of("coexistence")
         given, true = found.arrays["given"], found.arrays["true"]

@@ -13,7 +13,7 @@ from experiments.pruning import observe_pruning
 from tests.experiments.explore.runs import SETTINGS, explored_of, run_of
 from training.figures import pruning_sets
 
-PRUNED = ("coexistence", "without snapshots", "no test set", "one neuron")
+PRUNED = ("coexistence", "without snapshots", "no test set", "neither set", "one neuron")
 MODULAR = (*PRUNED, "transformer")
 
 
@@ -50,7 +50,7 @@ class TestAnyRun:
         assert list(found.values["sets"]) == there
 
     def test_arrays_go_with_the_moments(self, found):
-        of_all = {"neurons", "true", "given"}
+        of_all = {"neurons", "true", "given", "tested"}
         lengths = {len(array) for name, array in found.arrays.items() if name not in of_all}
         assert lengths <= {len(found.values["moments"])}
 
@@ -131,12 +131,14 @@ class TestAnswers:
         """The four accuracies can be counted off the table."""
         run, answers = run_of(name), found.arrays["answers"]
         rows = {row["step"]: row for row in run.history.rows}
-        true, given_ = found.arrays["true"], found.arrays["given"]
+        true, given_, tested = (found.arrays[array] for array in ("true", "given", "tested"))
+        tested = tested == 1
+        assert tested.sum() == len(run.problem().test)
         trained = given_ >= 0
         wrong = trained & (given_ != true)
         for step, table in zip(found.values["moments"], answers[:, 0, 0], strict=True):
             says_given = np.where(wrong, table == MEMORISED, table == RIGHT)
-            expected = {"train": says_given[trained], "test": (table == RIGHT)[~trained & (true >= 0)]}
+            expected = {"train": says_given[trained], "test": (table == RIGHT)[tested]}
             for set_, right in expected.items():
                 accuracy = rows[step][f"{set_}_accuracy"]
                 assert (accuracy is None) == (right.size == 0)
@@ -149,7 +151,7 @@ class TestAnswers:
             assert answers.shape[1:3] == (1, 1)
             return
         assert answers.shape[:3] == accuracy.shape[:3]
-        tested = (found.arrays["given"] < 0) & (found.arrays["true"] >= 0)
+        tested = found.arrays["tested"] == 1
         if tested.any():
             column = found.values["pruned_sets"].index("test")
             np.testing.assert_allclose((answers[..., tested] == RIGHT).mean(axis=-1), accuracy[..., column], atol=1e-12)
