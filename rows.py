@@ -1,18 +1,17 @@
 """Rows of tables: reading the row that each example names, and adding up what comes back to it.
 
 A table U (K, N) and an index k(d) give the rows U[k(d)], which is the product of a one-hot matrix with U. Its adjoint
-takes rows (D, N) to a table: row k is the sum over all d with k(d) = k. A CPU computes that as the product it is, in
-parts in which most of the one-hot matrix is left out; a GPU goes through the examples of each k one after another,
-in their order, all k and all columns at once. (Adding example by example, `numpy.add.at`, is sixty times slower on a
-CPU, and atomic additions on a GPU do not give the same bits every time.)
+takes rows (D, N) to a table: row k is the sum over all d with k(d) = k. A CPU computes that as the product it is, with
+a sparse matrix; a GPU goes through the examples of each k one after another, in their order, all k and all columns at
+once. (Atomic additions on a GPU do not give the same bits every time.)
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_array
 
 from backend import Array, Kernel, array_module
 
@@ -91,7 +90,7 @@ class RowSums:
     def __init__(self, *indices: Array, rows: int):
         self._sums = (OneHotSums if array_module(indices[0]) is np else SegmentSums)(indices, rows)
 
-    def add(self, rows: Array, *tables: Array, workspace: Array) -> None:
+    def add(self, rows: Array, *tables: Array) -> None:
         """Add the sums to the tables.
 
         Parameters
@@ -99,49 +98,32 @@ class RowSums:
         rows : array (..., D, N)
         *tables : array (..., K, N)
             As many as there are indices.
-        workspace : array, contiguous
-            Of at least as many numbers as the tables together. Overwritten.
         """
-        self._sums.add(rows, tables, workspace)
-
-
-PART = 300
-"""About how many examples a CPU sums at a time."""
+        self._sums.add(rows, tables)
 
 
 class OneHotSums:
-    """On a CPU: a product with the one-hot matrices of the indices, one above the other.
+    """On a CPU: the product with the one-hot matrices of the indices, one above the other, as the sparse matrix it is.
 
-    Some three hundred examples are taken at a time, with a matrix of only the range of k that occurs among them: where
-    neighbouring examples have neighbouring k, sums are cheap.
+    Column d has a one in row k_i(d) of each table i: SciPy adds the row d of the examples to these rows of the tables,
+    and goes on to the next. The examples are read once, in their order, whatever the order of the indices.
     """
 
     def __init__(self, indices: tuple[Array, ...], rows: int):
-        D = indices[0].shape[-1]
-        cuts = max(1, round(D / PART))
-        self._parts = []
-        for cut in range(cuts):
-            examples = slice(D * cut // cuts, D * (cut + 1) // cuts)
-            ranges, matrices, stop = [], [], 0
-            for index in indices:
-                of_examples = index[..., None, examples]
-                first, last = (of_examples.min(), of_examples.max()) if of_examples.size else (0, rows - 1)
-                matrices.append(of_examples == np.arange(first, last + 1)[:, None])
-                start, stop = stop, stop + int(last + 1 - first)
-                ranges.append((slice(start, stop), slice(int(first), int(last) + 1)))
-            self._parts.append((examples, ranges, np.concatenate(matrices, axis=-2)))
-        self._typed: dict[Any, list[Array]] = {}
+        tables, (*stack, D) = len(indices), indices[0].shape
+        ones_in = np.stack(indices, axis=-1) + rows * np.arange(tables)  # of column d: the rows with a one
+        shape, stops = (tables * rows, D), tables * np.arange(D + 1)
+        # Ones of the narrower type serve rows of either.
+        self._matrices = [csc_array((np.ones(tables * D, np.float32), of_run, stops), shape)
+                          for of_run in ones_in.reshape(math.prod(stack), tables * D)]
 
-    def add(self, rows, tables, workspace):
+    def add(self, rows, tables):
         """See `RowSums.add`."""
-        if rows.dtype not in self._typed:
-            self._typed[rows.dtype] = [matrix.astype(rows.dtype) for *_, matrix in self._parts]
-        for (examples, ranges, _), matrix in zip(self._parts, self._typed[rows.dtype], strict=True):
-            shape = (*rows.shape[:-2], matrix.shape[-2], rows.shape[-1])
-            sums = workspace.reshape(-1)[:math.prod(shape)].reshape(shape)
-            np.matmul(matrix, rows[..., examples, :], out=sums)
-            for (here, there), table in zip(ranges, tables, strict=True):
-                table[..., there, :] += sums[..., here, :]
+        for run, own in enumerate(np.ndindex(rows.shape[:-2])):
+            # An index without the stack axis is shared by all runs.
+            sums = self._matrices[run % len(self._matrices)] @ rows[own]
+            for table, of_table in zip(tables, np.split(sums, len(tables)), strict=True):
+                table[own] += of_table
 
 
 class SegmentSums:
@@ -154,7 +136,7 @@ class SegmentSums:
         self._rows, self._segments = rows, {}
         self._indices = indices
 
-    def add(self, rows, tables, workspace):
+    def add(self, rows, tables):
         """See `RowSums.add`."""
         xp, (D, N) = array_module(rows), rows.shape[-2:]
         runs = math.prod(rows.shape[:-2])

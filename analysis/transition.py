@@ -10,8 +10,6 @@ one; k says how sharp the transition is: from 10% to 90% of the way it takes a f
 Each of n seeds is fitted alone. The mean of D_mid has the interval mean -+ t s / sqrt(n), with s the standard deviation
 over seeds and t Student's for 95%. A curve that goes from under 10% to over 90% of the way between two neighbouring
 sizes does not say where between them: the interval then holds both.
-
-SciPy does both: pip install -e '.[experiments]'.
 """
 
 from __future__ import annotations
@@ -21,6 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
+from scipy.optimize import curve_fit
 
 STEEPEST = 60.0
 """The largest k: a curve that goes from 10% to 90% within 8%, less than sizes usually lie apart."""
@@ -55,21 +55,6 @@ class Transition:
         return chance + (1 - chance) * (1 + np.tanh(self.steepness / 2 * np.log(D / self.midpoint))) / 2
 
 
-def need_scipy() -> None:
-    """To be called before long work that ends in a fit.
-
-    Raises
-    ------
-    ImportError
-        If SciPy is not installed.
-    """
-    try:
-        import scipy.optimize
-        import scipy.stats  # noqa: F401
-    except ImportError:
-        raise ImportError("fitting a transition needs SciPy: pip install -e '.[experiments]'") from None
-
-
 def fit_transition(sizes: Sequence[float], accuracies: Sequence[float], chance: float) -> Transition | None:
     """Fit the transition of one seed.
 
@@ -88,8 +73,6 @@ def fit_transition(sizes: Sequence[float], accuracies: Sequence[float], chance: 
         None if the accuracies do not begin less than half way and end more than half way: the midpoint then lies
         beyond the sizes.
     """
-    from scipy.optimize import curve_fit
-
     D, A = np.asarray(sizes, dtype=float), np.asarray(accuracies, dtype=float)
     half = (1 + chance) / 2
     if not A[0] < half < A[-1]:
@@ -107,8 +90,6 @@ def fit_transition(sizes: Sequence[float], accuracies: Sequence[float], chance: 
 
 def interval(transitions: Sequence[Transition]) -> tuple[float, float] | None:
     """The 95% interval of the mean midpoint of transitions, one for each seed; None of a single one."""
-    from scipy import stats
-
     if len(transitions) < 2:
         return None
     midpoints = np.array([one.midpoint for one in transitions])

@@ -39,7 +39,6 @@ import numpy as np
 from analysis import figures
 from analysis.circuits import circuit_strengths
 from analysis.efficiency import crossing, efficiency, logit_size
-from analysis.transition import need_scipy
 from experiments import ungrokking
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, train_settings
 from experiments.ungrokking import COMMON, E_FOLDS, EVALUATIONS, P, fraction, geometric, transition
@@ -86,7 +85,6 @@ def observe_circuits(run: Run) -> dict[str, Any]:
 
 def experiment(options: Options) -> Outcome:
     """Train networks that know by heart and networks that know the rule, and hold their efficiencies against it."""
-    need_scipy()
     decays, sizes = (QUICK_DECAYS, QUICK_SIZES) if options.quick else (DECAYS, SIZES)
     settings = {_name(kind, decay, size): setting(kind, decay, size)
                 for decay in decays for kind in sizes for size in sizes[kind]}

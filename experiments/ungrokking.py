@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from analysis import figures
-from analysis.transition import fit_transition, interval, need_scipy
+from analysis.transition import fit_transition, interval
 from experiments.common import (
     Check,
     Options,
@@ -90,7 +90,6 @@ an accuracy that has settled (between half of the steps and all), and one that o
 
 def experiment(options: Options) -> Outcome:
     """Train each network to generalise, then on with less data, and hold where it ends against the paper."""
-    need_scipy()
     networks = QUICK if options.quick else NETWORKS
     ends = ungrok(networks, options)
     measured, checks = {}, []

@@ -55,9 +55,9 @@ class PairEmbedding(Layer):
 
     def backward(self, dh, cache, grads):
         """dh (..., D, N) -> None; adds to grads.U and grads.V."""
-        pairs, (p, N) = cache.pairs, self.U.shape[-2:]
+        pairs, p = cache.pairs, self.U.shape[-2]
         sums = cache.derived("sums", pairs, lambda: RowSums(pairs[..., 0], pairs[..., 1], rows=p))
-        sums.add(dh, grads.U, grads.V, workspace=cache.empty("sums", (*dh.shape[:-2], 2 * p, N), like=dh))
+        sums.add(dh, grads.U, grads.V)
 
 
 class TokenEmbedding(Layer):
@@ -87,7 +87,7 @@ class TokenEmbedding(Layer):
         """dy (..., D T, d) -> None; adds to grads.E."""
         x, tokens = cache.x, self.E.shape[-2]
         sums = cache.derived("sums", x, lambda: RowSums(x.reshape(*x.shape[:-2], -1), rows=tokens))
-        sums.add(dy, grads.E, workspace=cache.empty("sums", grads.E.shape, like=dy))
+        sums.add(dy, grads.E)
 
 
 class PositionEmbedding(Layer):

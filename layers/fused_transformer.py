@@ -128,7 +128,7 @@ class FusedTransformer(Transformer):
         first, last = (xp.zeros((*stack, p, parts * d), dtype=dx.dtype) for parts in (2, 4))
         for column, (rows, table) in enumerate(((of_m, first), (of_n, last))):
             sums = cache.derived(f"sums {column}", pairs, lambda c=column: RowSums(pairs[..., c], rows=p))
-            sums.add(rows, table, workspace=cache.empty("sums", table.shape, like=dx))
+            sums.add(rows, table)
 
         dV_1, dK_1 = first[..., :d], first[..., d:]
         dX_2, dV_2, dK_2, dQ = (last[..., part * d:(part + 1) * d] for part in range(4))

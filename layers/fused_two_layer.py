@@ -57,10 +57,8 @@ class FusedTwoLayer(TwoLayerNetwork):
         dz = xp.multiply(dz, 2, out=cache.empty("2 dz", dz.shape, like=dz))
         dh = matmul(dz, W.mT, out=a)
         dh *= h
-        p, N = U.shape[-2:]
-        sums = cache.derived("sums", pairs, lambda: RowSums(pairs[..., 0], pairs[..., 1], rows=p))
-        sums.add(dh, grads["embedding"].U, grads["embedding"].V,
-                 workspace=cache.empty("sums", (*dh.shape[:-2], 2 * p, N), like=dh))
+        sums = cache.derived("sums", pairs, lambda: RowSums(pairs[..., 0], pairs[..., 1], rows=U.shape[-2]))
+        sums.add(dh, grads["embedding"].U, grads["embedding"].V)
 
     def _weights(self):
         embedding = self.layers["embedding"]

@@ -130,8 +130,7 @@ class TestCuPyAgainstNumPy:
             on_device = device.asarray(table)
             rows_index = RowIndex(device.asarray(index), on_device)
             sums = device.zeros(table.shape)
-            RowSums(device.asarray(index), rows=case.p).add(device.asarray(rows), sums,
-                                                            workspace=device.zeros(table.shape))
+            RowSums(device.asarray(index), rows=case.p).add(device.asarray(rows), sums)
             results.append([to_host(rows_index.take(on_device, device.zeros(rows.shape))), to_host(sums)])
         np.testing.assert_array_equal(results[0][0], results[1][0])
         np.testing.assert_allclose(results[0][1], results[1][1], rtol=tolerance, atol=tolerance)

@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-import rows
 from rows import RowIndex, RowSums
 from tests.strategies import cases
-
-MANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -41,13 +38,6 @@ class TestRowIndex:
             np.testing.assert_array_equal(out[run], table[run][k])
 
 
-
-@pytest.fixture(params=[3, 300], ids="{} at a time".format)
-def part(request, monkeypatch):
-    monkeypatch.setattr(rows, "PART", request.param)
-
-
-@pytest.mark.usefixtures("part")
 class TestRowSums:
     """Adding rows up by the row of a table that they came from: the adjoint of reading."""
 
@@ -55,11 +45,9 @@ class TestRowSums:
     def summed(rows, tables, *indices):
         """The sums of the rows, for each of the tables, by RowSums."""
         sums = [np.zeros_like(table) for table in tables]
-        workspace = np.full((len(tables), *tables[0].shape), np.nan)
-        RowSums(*indices, rows=tables[0].shape[-2]).add(rows, *sums, workspace=workspace)
+        RowSums(*indices, rows=tables[0].shape[-2]).add(rows, *sums)
         return sums
 
-    @MANY
     @given(drawn=indices(), again=st.integers(0, 99))
     def test_are_those_of_adding_one_row_after_another(self, drawn, again):
         index, table, rows = drawn
@@ -70,15 +58,13 @@ class TestRowSums:
                 np.add.at(expected, k_run, rows[run])
                 np.testing.assert_allclose(sums[run], expected, rtol=1e-12, atol=1e-13)
 
-    @MANY
     @given(drawn=indices())
     def test_are_added(self, drawn):
         index, table, rows = drawn
         sums = np.array(table)
-        RowSums(index, rows=table.shape[-2]).add(rows, sums, workspace=np.empty_like(table))
+        RowSums(index, rows=table.shape[-2]).add(rows, sums)
         np.testing.assert_allclose(sums, table + self.summed(rows, [table], index)[0], rtol=1e-12, atol=1e-13)
 
-    @MANY
     @given(drawn=indices())
     def test_leave_the_rows_alone(self, drawn):
         index, table, rows = drawn
@@ -86,7 +72,6 @@ class TestRowSums:
         self.summed(rows, [table], index)
         np.testing.assert_array_equal(rows, before)
 
-    @MANY
     @given(drawn=indices())
     def test_are_the_adjoint_of_reading(self, drawn):
         index, table, rows = drawn
@@ -97,5 +82,5 @@ class TestRowSums:
         sums = RowSums(np.array([0, 2, 2]), rows=3)
         for dtype in ("float32", "float64", "float32"):
             table = np.zeros((3, 1), dtype)
-            sums.add(np.array([[1], [2], [3]], dtype), table, workspace=np.empty_like(table))
+            sums.add(np.array([[1], [2], [3]], dtype), table)
             assert (table.dtype, table.ravel().tolist()) == (dtype, [1, 0, 5])

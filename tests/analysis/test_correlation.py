@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis.correlation import rank_correlation, ranks
 
@@ -33,7 +34,6 @@ def test_where_nothing_grows_it_is_not_defined():
 
 @pytest.mark.parametrize("levels", [3, 1000])
 def test_against_scipy(levels):
-    stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(levels)
     x = rng.integers(levels, size=200)  # with 3 levels nearly everything is tied
     y = x + rng.integers(levels, size=200)

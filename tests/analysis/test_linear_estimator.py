@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 
 from analysis import linear_estimator
 from analysis.linear_estimator import (
@@ -128,7 +129,6 @@ def test_with_decay_the_loss_ends_at_what_the_decay_keeps_from_the_teacher():
 
 
 def test_at_ratio_one_the_loss_is_that_of_bessel_functions():
-    special = pytest.importorskip("scipy.special")
     steps = np.array([0, 10, 1e3, 1e6])
     a = 4 * 0.01 * steps
     gen = losses(steps, quadrature(1.0), 0.01)[1]
@@ -138,12 +138,10 @@ def test_at_ratio_one_the_loss_is_that_of_bessel_functions():
 
 @given(st.integers(1, 60), st.floats(1e-6, 1e6))
 def test_the_accuracy_is_a_chi_square_probability(outputs, L):
-    special = pytest.importorskip("scipy.special")
     assert accuracy(L, 1e-3, outputs) == pytest.approx(special.chdtr(outputs, outputs * 1e-3 / L), abs=1e-12)
 
 
 def test_the_accuracy_of_one_output_is_an_error_function():
-    special = pytest.importorskip("scipy.special")
     L = np.geomspace(1e-6, 1, 20)
     np.testing.assert_allclose(accuracy(L, 1e-3), special.erf(np.sqrt(1e-3 / (2 * L))), rtol=1e-12)
     np.testing.assert_array_equal(accuracy(np.array([0.0, 1e-300, np.inf]), 1e-3, 5), [1, 1, 0])

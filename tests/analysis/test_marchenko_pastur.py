@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import integrate
 
 from analysis.marchenko_pastur import density, edges, quadrature
 
@@ -56,7 +57,6 @@ def test_all_eigenvalues_lie_between_the_edges(ratio):
 @pytest.mark.parametrize("ratio", [0.1, 0.9, 1.0, 1.5])
 @pytest.mark.parametrize("f", [lambda nu: np.ones_like(nu), lambda nu: np.exp(-30 * nu), np.cos])
 def test_expectations_are_those_that_scipy_integrates(ratio, f):
-    integrate = pytest.importorskip("scipy.integrate")
     low, high = edges(ratio)
     # SciPy takes (nu - low)^a (high - nu)^b as a weight, and the rest of the density as the function.
     root = -0.5 if low == 0 else 0.5

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import linalg
 
 from analysis.matrix_entropy import directions, matrix_entropy, mutual_information
 
@@ -65,7 +66,6 @@ def test_the_orders_fall_and_meet_shannons(n, N, seed):
 
 
 def test_the_definition_by_the_logarithm_of_a_matrix():
-    linalg = pytest.importorskip("scipy.linalg")
     h, g = drawn(6, 9, 0), drawn(6, 7, 1)
     z, w = directions(h, g)
     for R, entropy in ((z @ z.T, matrix_entropy(h)), (z @ z.T * (w @ w.T), matrix_entropy(h, g))):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats as statistics
 
 from analysis.features import features
 from analysis.progress import (
@@ -30,7 +31,6 @@ def softmax(z):
 
 
 def test_the_sparsity_of_a_rectified_normal_is_known():
-    statistics = pytest.importorskip("scipy.stats")
     a = np.maximum(np.random.default_rng(0).normal(size=(1000, 1000)), 0)
     for tau in (0.01, 0.5, 2.0):
         expected = statistics.norm.cdf(tau)

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 
 from analysis.transition import Transition, fit_transition, interval
 
-pytest.importorskip("scipy")
-
 SIZES = np.array([100, 141, 200, 283, 400, 566, 800])
 
 

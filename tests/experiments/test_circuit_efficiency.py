@@ -12,8 +12,6 @@ from experiments.common import run_experiment, spread
 from layers import Cache
 from training import TrainingConfig, train
 
-pytest.importorskip("scipy")
-
 
 @pytest.fixture
 def tiny(monkeypatch):

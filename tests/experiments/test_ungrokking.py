@@ -2,16 +2,13 @@
 
 import dataclasses
 import json
-import sys
 
 import pytest
 
-from experiments import circuit_efficiency, ungrokking
+from experiments import ungrokking
 from experiments.common import run_experiment, spread
 from experiments.ungrokking import EVALUATIONS, NETWORKS, P, continued, geometric, transition
 from training import TrainingConfig
-
-pytest.importorskip("scipy")
 
 
 @pytest.fixture
@@ -61,15 +58,6 @@ def test_the_first_networks_are_trained_once(tmp_path, tiny, monkeypatch):
     result_of(tmp_path)
     monkeypatch.setattr("experiments.sweep.train", None)  # cannot be called
     assert result_of(tmp_path, "--quick", "--seeds", "2")["measured"]["quadratic, decay 10"] is not None
-
-
-@pytest.mark.parametrize("experiment", [ungrokking, circuit_efficiency])
-def test_without_scipy_it_says_so_before_any_work(tmp_path, monkeypatch, capsys, experiment):
-    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    arguments = ["--out", str(tmp_path / "out"), "--cells", str(tmp_path / "cells")]
-    assert run_experiment("a", experiment.__doc__, experiment.experiment, 2, 1, arguments) == 1
-    assert "needs SciPy: pip install -e '.[experiments]'" in capsys.readouterr().err
-    assert not any((tmp_path / "cells").iterdir())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
