@@ -144,7 +144,8 @@ class SegmentSums:
             self._segments[runs, N] = xp.arange(N), [self._ordered(xp, index, runs, D) for index in self._indices]
         column, segments = self._segments[runs, N]
         for (order, start, stop), table in zip(segments, tables, strict=True):
-            ADD_SEGMENTS(rows.reshape(-1), order, start[:, None], stop[:, None], column, N, table.reshape(-1, N))
+            start, stop = (bounds.reshape(*table.shape[:-1], 1) for bounds in (start, stop))
+            ADD_SEGMENTS(rows.reshape(-1), order, start, stop, column, N, table)
 
     def _ordered(self, xp, index, runs, D):
         """The examples of all runs by k, and where each run's segments start and stop."""

@@ -1,4 +1,4 @@
-"""The one-layer transformer for pairs, up to its MLP in one piece: `Transformer` without what nobody reads.
+"""The one-layer transformer for pairs, in one piece: `Transformer` without what nobody reads.
 
 The prediction is read from the last token alone, so only its query, its attention and its MLP matter. And what
 attention reads of a token depends on nothing but the token and its position: keys, values and queries are projected
@@ -7,23 +7,25 @@ without LayerNorm)
 
     X_t = E + P_t        N_t = norm(X_t)        K_t = N_t W_K        V_t = N_t W_V        Q = N_2 W_Q
 
-a pair (m, n) has k_1 = K_1[m], k_2 = K_2[n] and so on, and the softmax over two scores is a sigmoid of their
-difference: the last token attends to the first with the weight
+a pair (m, n) has v_1 = V_1[m], v_2 = V_2[n] and so on. The last token attends to the first and to itself, and the
+softmax over two scores is a sigmoid of their difference. As the pairs are few, that difference has a table as well.
+For each head
 
-    A = sigmoid(s q (k_1 - k_2)^T)                     for each head
-    o = v_2 + A (v_1 - v_2)
-    x = x_2 + o W_O
+    S[n, m] = q_n (k_1m - k_2n)^T        A = sigmoid(s S[n, m])        o = A (v_1 - v_2)
+    x = x_2 + (v_2 + o) W_O = Y[n] + o W_O                             Y = X_2 + V_2 W_O
 
-Backwards, with dA/d(score) = A (1 - A) and all products with an A or a delta for each head:
+Backwards, where "by n" is the sum over the examples that chose the row n:
 
-    dW_O = o^T dx                   do = dx W_O^T                   dA = do (v_1 - v_2)^T
-    delta = s A (1 - A) dA
-    dv_1 = A do                     dv_2 = do - dv_1
-    dk_1 = delta q                  dk_2 = -dk_1                    dq = delta (k_1 - k_2)          dx_2 = dx
+    dY = dx by n            dW_O = o^T dx + V_2^T dY        do = dx W_O^T        dA = do (v_1 - v_2)^T
+    dX_2 = dY               dV_1 = A do by m                dV_2 = dY W_O^T - A do by n
+    T = s A (1 - A) dA by (n, m), which is dL/dS            t_n = sum over m of T[n, m]
+    dQ = T K_1 - t k_2      dK_1 = T^T Q                    dK_2 = -t q
 
-These are summed over the examples that chose a row, and from there the tables' gradients are those of Linear:
+and from there the tables' gradients are those of Linear:
 
     dN_t = dV_t W_V^T + dK_t W_K^T (+ dQ W_Q^T for t = 2)           dW_V = N_1^T dV_1 + N_2^T dV_2 ...
+
+The MLP's ReLU is written over what it reads, as nothing else does: max(h, 0) over h, dh over da.
 """
 
 from __future__ import annotations
@@ -52,11 +54,12 @@ class FusedTransformer(Transformer):
     def __init__(self, p: int, width: int = 128, heads: int = 4, layer_norm: bool = False):
         super().__init__(p, width, heads, layer_norm=layer_norm)
         self.row_size = 4 * width
-        self._rest = [name for name in self.layers if name not in ("tokens", "positions", "attention", "last")]
+        self._rest = [name for name in ("norm", "unembedding", "scale") if name in self.layers]
 
     def forward(self, pairs, cache, mode=EVALUATING):
         """pairs (D, 2) or (..., D, 2), integers -> logits (..., D, p)."""
         x = self._attend(pairs, cache, mode)
+        x = self._transform(x, cache["mlp"], mode)
         for name in self._rest:
             x = self.layers[name].forward(x, cache[name], mode)
         return x
@@ -65,6 +68,7 @@ class FusedTransformer(Transformer):
         """dz (..., D, p) -> None; adds to the gradients of all parameters."""
         for name in reversed(self._rest):
             dz = self.layers[name].backward(dz, cache[name], grads[name])
+        self._transform_backward(dz, cache["mlp"], grads["mlp"])
         self._attend_backward(dz, cache, grads)
 
     def _by_head(self, rows):
@@ -72,76 +76,103 @@ class FusedTransformer(Transformer):
         heads = self.layers["attention"].layers["heads"].heads
         return rows.reshape(*rows.shape[:-1], heads, -1)
 
-    def _dot(self, x, y):
-        """The products of two (..., D, d) for each head: (..., D, H, 1)."""
-        return array_module(x).einsum("...hj,...hj->...h", self._by_head(x), self._by_head(y))[..., None]
-
     def _attend(self, pairs, cache, mode):
         """pairs (..., D, 2) -> x (..., D, d), the last token after attention."""
         E, P, block = self.layers["tokens"].E, self.layers["positions"].P, self.layers["attention"]
         heads, norm = block.layers["heads"], block.layers.get("norm")
         xp, (p, d) = array_module(E), E.shape[-2:]
         X = xp.concatenate([E + P[..., t:t + 1, :] for t in range(2)], axis=-2)
-        N = cache.N = X if norm is None else norm.forward(X, cache["attention"]["norm"], mode)
-        N_1, N_2 = N[..., :p, :], N[..., p:, :]
-        first = xp.concatenate([N_1 @ heads.W_V, N_1 @ heads.W_K], axis=-1)
-        last = xp.concatenate([X[..., p:, :], N_2 @ heads.W_V, N_2 @ heads.W_K, N_2 @ heads.W_Q], axis=-1)
+        N = X if norm is None else norm.forward(X, cache["attention"]["norm"], mode)
+        V, K, Q = N @ heads.W_V, N @ heads.W_K, N[..., p:, :] @ heads.W_Q
+        V_1, V_2 = V[..., :p, :], V[..., p:, :]
+        Y = V_2 @ heads.W_O
+        Y += X[..., p:, :]
+        # (..., H, p, d_head)
+        k_1, k_2, q = (self._by_head(table).swapaxes(-3, -2) for table in (K[..., :p, :], K[..., p:, :], Q))
+        S = q @ k_1.mT
+        S -= (q * k_2).sum(axis=-1, keepdims=True)
+        S = xp.moveaxis(S, -3, -1).reshape(*S.shape[:-3], p * p, -1)  # (n, m) is row n p + m, a head a column
 
-        m = cache.derived("m", pairs, lambda: RowIndex(pairs[..., 0], E))
-        n = cache.derived("n", pairs, lambda: RowIndex(pairs[..., 1], E))
-        of_m = m.take(first, out=cache.empty("of m", (*m.shape, 2 * d), like=E))
-        of_n = n.take(last, out=cache.empty("of n", (*n.shape, 4 * d), like=E))
-        of_m -= of_n[..., d:3 * d]
-        v, k = of_m[..., :d], of_m[..., d:]  # v_1 - v_2 and k_1 - k_2
-        x_2, v_2, q = of_n[..., :d], of_n[..., d:2 * d], of_n[..., 3 * d:]
-        scores = self._dot(q, k)
-        A = (1 + xp.tanh(heads.s / 2 * scores)) / 2  # the sigmoid, without an exponential that could overflow
-        o = cache.empty("o", v.shape, like=E)
-        xp.multiply(self._by_head(v), A, out=self._by_head(o))
-        o += v_2
-        cache.pairs, cache.A, cache.v, cache.k, cache.q, cache.o = pairs, A, v, k, q, o
-        x = matmul(o, heads.W_O, out=cache.empty("x", o.shape, like=E))
-        x += x_2
+        m = cache.derived("m", pairs, lambda: RowIndex(pairs[..., 0], V_1))
+        n = cache.derived("n", pairs, lambda: RowIndex(pairs[..., 1], V_2))
+        of_pair = cache.derived("of pair", pairs, lambda: RowIndex(pairs[..., 1] * p + pairs[..., 0], S))
+        A = of_pair.take(S, out=cache.empty("A", (*m.shape, heads.heads), like=E))
+        A *= heads.s / 2
+        xp.tanh(A, out=A)
+        A += 1
+        A /= 2  # the sigmoid, without an exponential that could overflow
+        shape = (*m.shape, d)
+        v = m.take(V_1, out=cache.empty("v", shape, like=E))
+        o = n.take(V_2, out=cache.empty("o", shape, like=E))
+        v -= o
+        xp.multiply(self._by_head(v), A[..., None], out=self._by_head(o))
+        x = matmul(o, heads.W_O, out=cache.empty("x", shape, like=E))
+        x += n.take(Y, out=cache.empty("Y", shape, like=E))
+        cache.pairs, cache.A, cache.v, cache.o, cache.tables = pairs, A, v, o, (N, V_2, k_1, k_2, q)
         return x
 
     def _attend_backward(self, dx, cache, grads):
         """dx (..., D, d) -> None; adds to the gradients of E, P and the four matrices of attention, and of its norm."""
         block = self.layers["attention"]
         heads, norm, to = block.layers["heads"], block.layers.get("norm"), grads["attention"]["heads"]
-        pairs, A, v, k, q, N = cache.pairs, cache.A, cache.v, cache.k, cache.q, cache.N
-        xp, d, p = array_module(dx), dx.shape[-1], N.shape[-2] // 2
+        pairs, A, v, o, (N, V_2, k_1, k_2, q) = cache.pairs, cache.A, cache.v, cache.o, cache.tables
+        xp, p, d = array_module(dx), N.shape[-2] // 2, N.shape[-1]
+        m = cache.derived("sums by m", pairs, lambda: RowSums(pairs[..., 0], rows=p))
+        n = cache.derived("sums by n", pairs, lambda: RowSums(pairs[..., 1], rows=p))
+        of_pair = cache.derived("sums by pair", pairs, lambda: RowSums(pairs[..., 1] * p + pairs[..., 0], rows=p * p))
+        dY, dV, dK, T = (xp.zeros((*dx.shape[:-2], *shape), dx.dtype)
+                         for shape in ((p, d), (2 * p, d), (2 * p, d), (p * p, heads.heads)))
+        (dV_1, dV_2), (dK_1, dK_2) = ((table[..., :p, :], table[..., p:, :]) for table in (dV, dK))
 
-        to.W_O += cache.o.mT @ dx
+        n.add(dx, dY)
+        to.W_O += o.mT @ dx + V_2.mT @ dY
         do = matmul(dx, heads.W_O.mT, out=cache.empty("do", dx.shape, like=dx))
-        delta = heads.s * A * (1 - A) * self._dot(do, v)
-        of_m = cache.empty("of m, back", (*dx.shape[:-1], 2 * d), like=dx)
-        of_n = cache.empty("of n, back", (*dx.shape[:-1], 4 * d), like=dx)
-        dv_1, dk_1 = of_m[..., :d], of_m[..., d:]
-        xp.multiply(A, self._by_head(do), out=self._by_head(dv_1))
-        xp.multiply(delta, self._by_head(q), out=self._by_head(dk_1))
-        of_n[..., :d] = dx
-        xp.subtract(do, dv_1, out=of_n[..., d:2 * d])
-        xp.negative(dk_1, out=of_n[..., 2 * d:3 * d])
-        xp.multiply(delta, self._by_head(k), out=self._by_head(of_n[..., 3 * d:]))
+        dA = xp.einsum("...hj,...hj->...h", self._by_head(do), self._by_head(v))
+        dA *= A * (1 - A)
+        of_pair.add(dA, T)
+        dv_1 = do
+        xp.multiply(self._by_head(do), A[..., None], out=self._by_head(dv_1))
+        m.add(dv_1, dV_1)
+        n.add(dv_1, dV_2)
+        xp.subtract(dY @ heads.W_O.mT, dV_2, out=dV_2)
 
-        stack = dx.shape[:-2]
-        first, last = (xp.zeros((*stack, p, parts * d), dtype=dx.dtype) for parts in (2, 4))
-        for column, (rows, table) in enumerate(((of_m, first), (of_n, last))):
-            sums = cache.derived(f"sums {column}", pairs, lambda c=column: RowSums(pairs[..., c], rows=p))
-            sums.add(rows, table)
-
-        dV_1, dK_1 = first[..., :d], first[..., d:]
-        dX_2, dV_2, dK_2, dQ = (last[..., part * d:(part + 1) * d] for part in range(4))
-        N_1, N_2 = N[..., :p, :], N[..., p:, :]
-        to.W_V += N_1.mT @ dV_1 + N_2.mT @ dV_2
-        to.W_K += N_1.mT @ dK_1 + N_2.mT @ dK_2
-        to.W_Q += N_2.mT @ dQ
-        dX = xp.concatenate([dV_1 @ heads.W_V.mT + dK_1 @ heads.W_K.mT,
-                             dV_2 @ heads.W_V.mT + dK_2 @ heads.W_K.mT + dQ @ heads.W_Q.mT], axis=-2)
+        T = xp.ascontiguousarray(xp.moveaxis(T.reshape(*T.shape[:-2], p, p, -1), -1, -3))  # (..., H, n, m)
+        T *= heads.s
+        t = T.sum(axis=-1, keepdims=True)
+        dQ, dK_1[...], dK_2[...] = (rows.swapaxes(-3, -2).reshape(dY.shape)
+                                    for rows in (T @ k_1 - t * k_2, T.mT @ q, -t * q))
+        to.W_V += N.mT @ dV
+        to.W_K += N.mT @ dK
+        to.W_Q += N[..., p:, :].mT @ dQ
+        dX = dV @ heads.W_V.mT
+        dX += dK @ heads.W_K.mT
+        dX[..., p:, :] += dQ @ heads.W_Q.mT
         if norm is not None:
             dX = norm.backward(dX, cache["attention"]["norm"], grads["attention"]["norm"])
-        dX[..., p:, :] += dX_2
+        dX[..., p:, :] += dY
         for t in range(2):
             of_t = dX[..., t * p:(t + 1) * p, :]
             grads["tokens"].E += of_t
             grads["positions"].P[..., t:t + 1, :] += of_t.sum(axis=-2, keepdims=True)
+
+    def _transform(self, x, cache, mode):
+        """x (..., D, d) -> x of the same shape, with what the MLP adds to it."""
+        hidden, output, norm = (self.layers["mlp"].layers.get(name) for name in ("hidden", "output", "norm"))
+        y = cache.y = x if norm is None else norm.forward(x, cache["norm"], mode)
+        a = cache.a = matmul(y, hidden.W, out=cache.empty("a", (*x.shape[:-1], hidden.W.shape[-1]), like=x))
+        cache.active = a > 0
+        array_module(a).maximum(a, 0, out=a)
+        added = matmul(a, output.W, out=cache.empty("x", x.shape, like=x))
+        added += x
+        return added
+
+    def _transform_backward(self, dx, cache, grads):
+        """Add to dx (..., D, d) what comes back through the MLP; adds to the gradients of its matrices and its norm."""
+        hidden, output, norm = (self.layers["mlp"].layers.get(name) for name in ("hidden", "output", "norm"))
+        y, a = cache.y, cache.a
+        grads["output"].W += matmul(a.mT, dx, out=cache.empty("dW_out", output.W.shape, like=dx))
+        da = matmul(dx, output.W.mT, out=cache.empty("da", a.shape, like=dx))
+        da *= cache.active
+        grads["hidden"].W += matmul(y.mT, da, out=cache.empty("dW_in", hidden.W.shape, like=dx))
+        dy = matmul(da, hidden.W.mT, out=cache.empty("dy", dx.shape, like=dx))
+        dx += dy if norm is None else norm.backward(dy, cache["norm"], grads["norm"])

@@ -22,6 +22,7 @@ from training.checkpoint import CheckpointError, read_checkpoint
 from training.chunks import OVERFLOWING, Chunk, Workers, row_slices
 from training.config import TrainingConfig
 from training.denormals import denormals_flushed
+from training.heap import keep_freed_memory
 from training.setup import make_loss, make_network, make_optimizer, make_problem
 
 
@@ -125,6 +126,7 @@ class Trainer:
             stack.enter_context(denormals_flushed())
             stack.enter_context(tf32_products(self.config.tf32))
             stack.enter_context(np.errstate(**OVERFLOWING))
+            keep_freed_memory()
             self.workers = Workers(self.config.threads)
             stack.callback(self.workers.close)
             self._exits = stack.pop_all()
