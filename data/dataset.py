@@ -8,7 +8,6 @@ import numpy as np
 
 from data.corruption import corrupt
 from data.operations import all_pairs
-from data.order import block_order
 from data.split import split_indices
 
 
@@ -69,11 +68,11 @@ def modular_problem(p: int, operation: str = "add", alpha: float = 0.5, xi: floa
     Returns
     -------
     Problem
-        Both sets in the order of `block_order`.
+        Both sets in the order of `all_pairs`.
     """
     pairs, labels = all_pairs(p, operation)
     train, test = split_indices(len(pairs), alpha, seed, test_alpha)
     given, corrupted = corrupt(labels, train, xi, p, seed)
     sets = (Dataset(pairs[train], given, labels[train], corrupted),
             Dataset(pairs[test], labels[test], labels[test], np.zeros(len(test), dtype=bool)))
-    return Problem(*(data.take(block_order(data.inputs)) for data in sets))
+    return Problem(*sets)

@@ -19,8 +19,8 @@ from training.tasks import TASKS
 SHARE = 0.5
 """How much of the free memory a stack may take, unless told otherwise."""
 
-PER_EXAMPLE = 5 * 8 + 100 * 4
-"""Bytes that each example takes besides: its pair, labels and indices, and its column of a one-hot matrix."""
+PER_EXAMPLE = 20 * 8
+"""Bytes that each example takes besides: its pair and labels, and the indices by which its rows are read and summed."""
 
 ALIVE = 6
 """Intermediate results of the widest kind that a GPU holds at once."""

@@ -116,10 +116,10 @@ def test_the_phase_diagrams_are_the_papers():
 
 def test_a_cpu_extrapolates_the_phase_diagrams():
     section = diagram("numpy", steps=1)
-    alone = section["measured"]
-    assert 0 < alone["0.1"] < alone["0.9"]
-    # Between the three that are measured, a straight line: the mean over alpha lies between its ends.
-    assert alone["0.1"] < section["seconds"] * 1000 / 2000 / section["runs"] < alone["0.9"]
+    few, half, many = (section["measured"][alpha] for alpha in ("0.1", "0.5", "0.9"))
+    # Between the three that are measured, straight lines: seventeen alphas, with eight steps from one to the next.
+    assert min(few, half, many) > 0
+    assert section["seconds"] * 1000 / 2000 / section["runs"] == pytest.approx((4.5 * few + 8 * half + 4.5 * many) / 17)
 
 
 def test_the_gpu_section_trains_there(strict_cupy, monkeypatch):
