@@ -42,3 +42,12 @@ def test_attention_to_very_different_scores_overflows_nowhere():
         network = Case().layer("FusedTransformer")
         network.layers["attention"].layers["heads"].W_Q *= sign * 1e6
         assert np.isfinite(network.forward(np.array([[0, 1], [2, 0]]), Cache(), Mode())).all()
+
+
+def test_at_the_kink_of_the_relu_both_take_the_derivative_of_the_left():
+    case, passes = Case(), []
+    for kind in ("FusedTransformer", "Transformer"):
+        network = case.layer(kind)
+        network.layers["mlp"].layers["hidden"].W[...] = 0
+        passes.append(both_passes(network, case.inputs(kind), case.normal, case.mode(True)))
+    assert_close(*passes, 1e-11)
