@@ -36,11 +36,13 @@ class Dropout(Layer):
         The probability, in [0, 1), that a unit is silenced; one for each run of a stack if a sequence.
     rows_per_example : int
         T where T tokens make an example. Masks are keyed by row, and a chunk only knows which examples it holds.
+    last_alone : bool
+        Of an example's rows only the last one comes here. It gets the mask that it would get among all of them.
     """
 
-    def __init__(self, rate: float | Sequence[float], rows_per_example: int = 1):
+    def __init__(self, rate: float | Sequence[float], rows_per_example: int = 1, last_alone: bool = False):
         super().__init__()
-        self.rows_per_example = rows_per_example
+        self.rows_per_example, self.last_alone = rows_per_example, last_alone
         if not all(0 <= r < 1 for r in np.ravel(rate)):
             raise ValueError(f"the dropout rate must lie in [0, 1), got {rate}")
         self.rate = rate
@@ -50,10 +52,11 @@ class Dropout(Layer):
         cache.mask = None
         if not mode.training or not np.any(self.rate):
             return x
-        xp, runs = array_module(x), len(mode.seeds)
-        key = (mode.step, streams.number_of(self.path), mode.first_example * self.rows_per_example, *x.shape[-2:])
+        xp, runs, (rows, N) = array_module(x), len(mode.seeds), x.shape[-2:]
+        of_each = self.rows_per_example if self.last_alone else 1  # rows that are drawn for each row that is here
+        key = (mode.step, streams.number_of(self.path), mode.first_example * self.rows_per_example, rows * of_each, N)
         silent = np.minimum(np.round(np.broadcast_to(self.rate, runs)[:, None, None] * LEVELS), LEVELS - 1)
-        bits = streams.row_bits(mode.seeds, *key, xp)
+        bits = streams.row_bits(mode.seeds, *key, xp)[:, of_each - 1::of_each]
         mask = (bits >= xp.asarray(silent.astype(bits.dtype))).astype(x.dtype)
         mask *= xp.asarray((LEVELS / (LEVELS - silent)).astype(x.dtype))
         cache.mask = mask.reshape(x.shape)

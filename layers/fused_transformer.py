@@ -30,15 +30,18 @@ The MLP's ReLU is written over what it reads, as nothing else does: max(h, 0) ov
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backend import array_module
 from layers.base import EVALUATING
-from layers.transformer import Transformer
+from layers.dropout import Dropout
+from layers.transformer import TOKENS, Transformer
 from products import matmul
 from rows import RowIndex, RowSums
 
 
 class FusedTransformer(Transformer):
-    """`Transformer` without dropout; the same parameters under the same names.
+    """`Transformer`; the same parameters under the same names.
 
     Parameters
     ----------
@@ -48,11 +51,16 @@ class FusedTransformer(Transformer):
         d, the features of a token.
     heads : int
         Attention heads; must divide d.
+    dropout : float, or sequence of R floats
+        On the pre-activation of the MLP.
     layer_norm : bool
     """
 
-    def __init__(self, p: int, width: int = 128, heads: int = 4, layer_norm: bool = False):
-        super().__init__(p, width, heads, layer_norm=layer_norm)
+    def __init__(self, p: int, width: int = 128, heads: int = 4, dropout: float | Sequence[float] = 0.0,
+                 layer_norm: bool = False):
+        super().__init__(p, width, heads, dropout, layer_norm)
+        if "dropout" in self.layers["mlp"].layers:
+            self.layers["mlp"].layers["dropout"] = Dropout(dropout, rows_per_example=TOKENS, last_alone=True)
         self.row_size = 4 * width
         self._rest = [name for name in ("norm", "unembedding", "scale") if name in self.layers]
 
@@ -155,11 +163,16 @@ class FusedTransformer(Transformer):
             grads["tokens"].E += of_t
             grads["positions"].P[..., t:t + 1, :] += of_t.sum(axis=-2, keepdims=True)
 
+    def _mlp(self):
+        return (self.layers["mlp"].layers.get(name) for name in ("hidden", "output", "norm", "dropout"))
+
     def _transform(self, x, cache, mode):
         """x (..., D, d) -> x of the same shape, with what the MLP adds to it."""
-        hidden, output, norm = (self.layers["mlp"].layers.get(name) for name in ("hidden", "output", "norm"))
+        hidden, output, norm, dropout = self._mlp()
         y = cache.y = x if norm is None else norm.forward(x, cache["norm"], mode)
         a = cache.a = matmul(y, hidden.W, out=cache.empty("a", (*x.shape[:-1], hidden.W.shape[-1]), like=x))
+        if dropout is not None:
+            a = cache.a = dropout.forward(a, cache["dropout"], mode)
         cache.active = a > 0
         array_module(a).maximum(a, 0, out=a)
         added = matmul(a, output.W, out=cache.empty("x", x.shape, like=x))
@@ -168,11 +181,13 @@ class FusedTransformer(Transformer):
 
     def _transform_backward(self, dx, cache, grads):
         """Add to dx (..., D, d) what comes back through the MLP; adds to the gradients of its matrices and its norm."""
-        hidden, output, norm = (self.layers["mlp"].layers.get(name) for name in ("hidden", "output", "norm"))
+        hidden, output, norm, dropout = self._mlp()
         y, a = cache.y, cache.a
         grads["output"].W += matmul(a.mT, dx, out=cache.empty("dW_out", output.W.shape, like=dx))
         da = matmul(dx, output.W.mT, out=cache.empty("da", a.shape, like=dx))
         da *= cache.active
+        if dropout is not None:
+            da = dropout.backward(da, cache["dropout"], grads["dropout"])
         grads["hidden"].W += matmul(y.mT, da, out=cache.empty("dW_in", hidden.W.shape, like=dx))
         dy = matmul(da, hidden.W.mT, out=cache.empty("dy", dx.shape, like=dx))
         dx += dy if norm is None else norm.backward(dy, cache["norm"], grads["norm"])

@@ -12,9 +12,13 @@ this is all there is,
   - dh is written over a, once dW has been taken from it: two arrays (D, N) stay in the processor's cache, not four;
   - the factor 2 goes to dz, an array (D, p), instead of dh;
   - nothing else touches an array (D, N) but the products, the gathering of rows and their sum.
+
+With dropout h stands for h * mask, and dh is multiplied by the mask at the end.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from backend import array_module
 from layers.base import EVALUATING
@@ -24,7 +28,7 @@ from rows import RowIndex, RowSums, take_pair
 
 
 class FusedTwoLayer(TwoLayerNetwork):
-    """`TwoLayerNetwork` with the square, without dropout and BatchNorm; the same parameters under the same names.
+    """`TwoLayerNetwork` with the square, without BatchNorm; the same parameters under the same names.
 
     Parameters
     ----------
@@ -32,10 +36,12 @@ class FusedTwoLayer(TwoLayerNetwork):
         The modulus.
     width : int
         N, the number of hidden neurons.
+    dropout : float, or sequence of R floats
+        The rate; 0 leaves the layer out.
     """
 
-    def __init__(self, p: int, width: int):
-        super().__init__(p, width)
+    def __init__(self, p: int, width: int, dropout: float | Sequence[float] = 0.0):
+        super().__init__(p, width, dropout=dropout)
 
     def forward(self, pairs, cache, mode=EVALUATING):
         """pairs (D, 2) or (..., D, 2), integers -> logits (..., D, p)."""
@@ -45,6 +51,8 @@ class FusedTwoLayer(TwoLayerNetwork):
         shape = (*m.shape, U.shape[-1])
         h, a = (cache.empty(name, shape, like=U) for name in ("h", "a"))
         take_pair(m, U, n, V, out=h, workspace=a)
+        if "dropout" in self.layers:
+            h = self.layers["dropout"].forward(h, cache["dropout"], mode)
         array_module(h).multiply(h, h, out=a)
         cache.pairs, cache.h, cache.a = pairs, h, a
         return matmul(a, W, out=cache.empty("z", (*h.shape[:-1], W.shape[-1]), like=h))
@@ -57,6 +65,8 @@ class FusedTwoLayer(TwoLayerNetwork):
         dz = xp.multiply(dz, 2, out=cache.empty("2 dz", dz.shape, like=dz))
         dh = matmul(dz, W.mT, out=a)
         dh *= h
+        if "dropout" in self.layers:
+            dh = self.layers["dropout"].backward(dh, cache["dropout"], grads["dropout"])
         sums = cache.derived("sums", pairs, lambda: RowSums(pairs[..., 0], pairs[..., 1], rows=U.shape[-2]))
         sums.add(dh, grads["embedding"].U, grads["embedding"].V)
 

@@ -92,6 +92,8 @@ NETWORKS = {
     "FusedTwoLayer": Kind(lambda c: FusedTwoLayer(c.p, c.width), "pairs"),
     "TwoLayerNetwork with dropout and BatchNorm": Kind(
         lambda c: TwoLayerNetwork(c.p, c.width, activation="gelu", dropout=c.rate, batch_norm=True), "pairs"),
+    "TwoLayerNetwork with square and dropout": Kind(lambda c: TwoLayerNetwork(c.p, c.width, dropout=c.rate), "pairs"),
+    "FusedTwoLayer with square and dropout": Kind(lambda c: FusedTwoLayer(c.p, c.width, dropout=c.rate), "pairs"),
     "TwoLayerNetwork with dropout": Kind(
         lambda c: TwoLayerNetwork(c.p, c.width, activation="relu", dropout=c.rate), "pairs"),
     "DeepMLP": Kind(lambda c: DeepMLP(c.p, c.width, depth=4), "pairs"),
@@ -104,6 +106,8 @@ NETWORKS = {
     "Transformer with dropout and LayerNorm": Kind(
         lambda c: Transformer(c.p, c.width, HEADS, dropout=c.rate, layer_norm=True), "pairs"),
     "Transformer with LayerNorm": Kind(lambda c: Transformer(c.p, c.width, HEADS, layer_norm=True), "pairs"),
+    "FusedTransformer with dropout and LayerNorm": Kind(
+        lambda c: FusedTransformer(c.p, c.width, HEADS, dropout=c.rate, layer_norm=True), "pairs"),
     "FusedTransformer": Kind(lambda c: FusedTransformer(c.p, c.width, HEADS), "pairs"),
     "FusedTransformer with LayerNorm": Kind(lambda c: FusedTransformer(c.p, c.width, HEADS, layer_norm=True), "pairs"),
     "TextClassifier": Kind(lambda c: TextClassifier(c.p, c.tokens, c.p, c.width), "tokens"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from backend import Device
 from data import Problem, digits_problem, mnist_problem, modular_problem
 from data.imdb import imdb_problem
@@ -18,7 +16,6 @@ from layers import (
     Layer,
     MeanSquaredError,
     TextClassifier,
-    Transformer,
     TwoLayerNetwork,
 )
 from layers.mlp import ImageMLP
@@ -66,14 +63,12 @@ def make_network(configs: Sequence[TrainingConfig], device: Device) -> Layer:
     elif not task.modular:
         network = ImageMLP(task.features, task.classes, first.width, first.depth, first.activation, dropout,
                            first.batch_norm, first.initial_scale)
-    elif first.model == "transformer" and not np.any(dropout):
-        network = FusedTransformer(first.p, first.width, first.heads, first.layer_norm)
     elif first.model == "transformer":
-        network = Transformer(first.p, first.width, first.heads, dropout, first.layer_norm)
+        network = FusedTransformer(first.p, first.width, first.heads, dropout, first.layer_norm)
     elif first.model == "relu-mlp":
         network = DeepMLP(first.p, first.width, first.depth, first.activation, dropout, first.batch_norm)
-    elif first.activation == "square" and not np.any(dropout) and not first.batch_norm:
-        network = FusedTwoLayer(first.p, first.width)
+    elif first.activation == "square" and not first.batch_norm:
+        network = FusedTwoLayer(first.p, first.width, dropout)
     else:
         network = TwoLayerNetwork(first.p, first.width, first.activation, dropout, first.batch_norm)
     return network.build(device, per_run([config.seed for config in configs], always=True))

@@ -64,7 +64,10 @@ class Judge:
     def Dropout(self, layer, at, x, training):
         mask = self.caches[at[:-1]].mask
         assert (mask is None) == (not training)
-        return x if mask is None else x * torch.tensor(mask)
+        if mask is None:
+            return x
+        # Nobody reads the rows of the other tokens, so they may have any mask.
+        return x * torch.tensor(mask).repeat_interleave(len(x) // len(mask), dim=0)
 
     def BatchNorm(self, layer, at, x, training):
         mean, var = (self.buffers[f"{at}running_{name}"].reshape(-1) for name in ("mean", "var"))
