@@ -1,8 +1,8 @@
 """Keeping the memory that arrays let go of.
 
 A layer that writes `x > 0` or `a * b` makes a new array, and lets go of it in the next step. The C library gives large
-pieces of memory back to the system at once, which has to clear every page of them when they are asked for again: up to
-a third of a step, and more on several threads, which wait for each other there. So it is told to keep what is let go
+pieces of memory back to the system at once, which has to clear every page of them when they are asked for again. On two
+threads, which wait for each other there, that was a quarter of a step with GELU. So it is told to keep what is let go
 of. It then goes to the next array of that kind, as NumPy's small arrays do, and the process never has more than it once
 needed.
 

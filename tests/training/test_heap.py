@@ -34,10 +34,12 @@ print(in_all_threads() if {trained} else faults())
 """
 
 
-@pytest.mark.parametrize(("trained", "pages"), [(False, (500, 20_000)), (True, (0, 50))])
-def test_new_arrays_take_pages_that_are_there(trained, pages):
+def faults(trained):
     # In a process of its own: what the C library is told holds for all of it.
     result = subprocess.run([sys.executable, "-c", FAULTS.format(trained=trained)], capture_output=True, text=True,
                             check=True)
-    fewest, most = pages
-    assert fewest <= int(result.stdout) <= most, result.stdout
+    return int(result.stdout)
+
+
+def test_new_arrays_take_pages_that_are_there():
+    assert faults(trained=True) <= 50 < faults(trained=False)
