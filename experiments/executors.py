@@ -107,7 +107,6 @@ def processes(workers: int) -> Iterator[Executor]:
         try:
             yield pool
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for worker in [child for child in multiprocessing.active_children() if child not in others]:
                 worker.terminate()
                 worker.join()
