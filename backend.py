@@ -4,7 +4,8 @@ A function takes its array module from its arrays (`array_module(x)`), so there 
 in decides where the work is done. What must be *created* is created through one `Device`, which also fixes the
 floating-point type. This is the only file that imports cupy. For a few operations the two libraries need different
 words, to be right or to be fast: products of stacks (`products`), reading and adding up rows of tables (`rows`), an
-optimiser's rule and dropout's masks; there a GPU is given a `Kernel`.
+optimiser's rule and dropout's masks; there a GPU is given a `Kernel`. A CPU is given a `Loop` where that spares it
+several passes over large arrays. This is the only file that imports numba, too.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache, update_wrapper
 from types import ModuleType
 from typing import Any
 
@@ -86,7 +88,8 @@ def open_device(backend: str = "numpy", dtype: str = "float32") -> Device:
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     if backend == "numpy":
-        return Device("numpy", np, np.dtype(dtype), f"{platform.machine()} CPU, {available_cores()} cores")
+        return Device("numpy", np, np.dtype(dtype), f"{platform.machine()} CPU, {available_cores()} cores"
+                                                        f"{'' if import_numba() else ', without Numba'}")
     cupy = _import_cupy()
     try:
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
@@ -150,3 +153,68 @@ class Kernel:
         if xp not in self._compiled:
             self._compiled[xp] = xp.ElementwiseKernel(self.inputs, self.outputs, self.body, self.name)
         self._compiled[xp](*arguments)
+
+
+class Loop:
+    """A function that goes through the numbers of arrays one by one, in Python that Numba compiles: for a CPU alone.
+
+    What takes NumPy several passes over memory takes one here, and threads do it side by side. Compiled at its first
+    call, and kept on disk for the next process. Where it does not run (`runs_on`), operations on whole arrays do the
+    same.
+
+    Parameters
+    ----------
+    function : callable
+        It changes the arrays that it is given.
+    axes : str
+        The axes of each of its arguments: "p N, D 2, " for two matrices and a number. An argument with more axes in
+        front is a stack, for each run of which the function is called; one without serves all runs. A Python float
+        takes the type of the first argument's numbers.
+    """
+
+    def __init__(self, function: Callable[..., None], axes: str):
+        update_wrapper(self, function)
+        self._axes = [len(names.split()) for names in axes.split(",")]
+
+    def runs_on(self, x: Array) -> bool:
+        """Whether it can be called for arrays like x: on a CPU, if there is Numba."""
+        return array_module(x) is np and import_numba() is not None
+
+    def __call__(self, *arguments: Array | float) -> None:
+        """Call the function for every run of a stack."""
+        number = arguments[0].dtype.type
+        arguments = [number(x) if isinstance(x, float) else x for x in arguments]
+        stacks = [np.ndim(x) - axes for x, axes in zip(arguments, self._axes, strict=True)]
+        if not any(stacks):  # the general case would do, and take longer than a short loop
+            self._compiled(*arguments)
+            return
+        shape = max((np.shape(x)[:axes] for x, axes in zip(arguments, stacks, strict=True)), key=len)
+        for run in np.ndindex(shape):
+            self._compiled(*(x[run] if axes else x for x, axes in zip(arguments, stacks, strict=True)))
+
+    @cached_property
+    def _compiled(self):
+        # Sums may be reordered and products fused, for the processor's wide registers: the same at every call. What is
+        # not a number stays so.
+        options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+        try:
+            return import_numba().njit(self.__wrapped__, cache=True, **options)
+        except RuntimeError:  # there is no folder where it could be kept
+            return import_numba().njit(self.__wrapped__, **options)
+
+
+def loop(axes: str) -> Callable[[Callable[..., None]], Loop]:
+    """A decorator that makes a function a `Loop`; axes as there."""
+    return lambda function: Loop(function, axes)
+
+
+@lru_cache(maxsize=1)
+def import_numba() -> ModuleType | None:
+    """Numba; None where it is missing, does not know this NumPy, or is told not to compile (NUMBA_DISABLE_JIT)."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return None
+    try:
+        import numba
+    except ImportError:
+        return None
+    return numba

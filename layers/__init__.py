@@ -12,6 +12,7 @@ from layers.chain import Chain, Residual
 from layers.cross_entropy import CrossEntropy
 from layers.dropout import Dropout
 from layers.embedding import PairEmbedding, PositionEmbedding, TokenEmbedding
+from layers.fused_batchnorm import FusedBatchNorm
 from layers.fused_transformer import FusedTransformer
 from layers.fused_two_layer import FusedTwoLayer
 from layers.gelu import GELU

@@ -80,6 +80,9 @@ class Cache:
     given the same cache.
     """
 
+    prepared = None
+    """What `Layer.prepare` gave, where several caches share it."""
+
     def __init__(self):
         self._root, self._path = self, ()
         self._parts: dict[str, Cache] = {}
@@ -148,7 +151,8 @@ class Layer:
     """
 
     couples_rows = False
-    """Whether a row's output depends on other rows in training (BatchNorm): then a batch cannot be cut into chunks."""
+    """Whether a row's output depends on other rows in training (BatchNorm), and not by what is prepared alone: then a
+    batch cannot be cut into chunks."""
 
     row_size = 1
     """Of a network: numbers per example in its widest intermediate result, from which the size of a chunk follows."""
@@ -174,6 +178,18 @@ class Layer:
         """
         raise TypeError(f"{type(self).__name__} has no forward pass")
 
+    def prepare(self, x: Array, mode: Mode = EVALUATING) -> Any:
+        """What `forward` computes once for a batch x, from all of it or from the parameters alone; None if nothing.
+
+        A forward pass does so by itself, unless it finds it in `cache.prepared`: the chunks of a batch can share it.
+        The backward pass then leaves it to `prepare_backward`, and returns the gradients, a tuple of arrays.
+        """
+        return None
+
+    def prepare_backward(self, prepared: Any, gradients: Sequence[Array], grads: Gradients) -> None:
+        """Take the gradients of what `prepare` gave, added up over all chunks, back to the parameters."""
+        raise TypeError(f"{type(self).__name__} prepares nothing")
+
     def backward(self, dy: Array, cache: Cache, grads: Gradients) -> Array | None:
         """Add dL/d(parameter) to the gradients, and return dL/dx.
 
@@ -188,7 +204,7 @@ class Layer:
 
         Returns
         -------
-        dx : array (..., D, in), or None if x is an array of integers
+        dx : array (..., D, in), or None if x is an array of integers (see also `prepare`)
         """
         raise TypeError(f"{type(self).__name__} has no backward pass")
 

@@ -63,12 +63,10 @@ class BatchNorm(Layer):
         x_hat = cache.x_hat = cache.empty("x_hat", x.shape, like=x)
         y = cache.empty("y", x.shape, like=x)
         if mode.training:
-            D = x.shape[-2]
             mu = x.mean(axis=-2, keepdims=True)
             xp.subtract(x, mu, out=x_hat)
             v = xp.multiply(x_hat, x_hat, out=y).mean(axis=-2, keepdims=True)
-            self._follow(self.running_mean, mu)
-            self._follow(self.running_var, v * (D / max(D - 1, 1)))
+            self.follow(mu, v, x.shape[-2])
         else:
             xp.subtract(x, self.running_mean, out=x_hat)
             v = self.running_var
@@ -78,9 +76,11 @@ class BatchNorm(Layer):
         y += self.beta
         return y
 
-    def _follow(self, running, new):
-        running *= 1 - self.momentum
-        running += self.momentum * new
+    def follow(self, mu, v, D):
+        """Move the running statistics towards those of a batch of D rows."""
+        for running, new in ((self.running_mean, mu), (self.running_var, v * (D / max(D - 1, 1)))):
+            running *= 1 - self.momentum
+            running += self.momentum * new
 
     def backward(self, dy, cache, grads):
         """dy (..., D, N) -> dx of the same shape; adds to grads.gamma and grads.beta."""

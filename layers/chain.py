@@ -23,7 +23,11 @@ class Chain(Layer):
     def __init__(self, **layers: Layer):
         super().__init__()
         self.layers = layers
-        self.couples_rows = any(layer.couples_rows for layer in layers.values())
+
+    @property
+    def couples_rows(self):
+        """Whether one of the layers does."""
+        return any(layer.couples_rows for layer in self.layers.values())
 
     def forward(self, x, cache, mode=EVALUATING):
         """x -> y, through every layer in order."""

@@ -49,18 +49,23 @@ class Dropout(Layer):
 
     def forward(self, x, cache, mode=EVALUATING):
         """x (..., D, N) -> y of the same shape."""
+        mask = self.draw(x, cache, mode)
+        return x if mask is None else array_module(x).multiply(x, mask, out=cache.empty("y", x.shape, like=x))
+
+    def draw(self, x, cache, mode):
+        """The mask for x (..., D, N), an array of its shape; None where no unit is silenced."""
         cache.mask = None
         if not mode.training or not np.any(self.rate):
-            return x
+            return None
         xp, runs, (rows, N) = array_module(x), len(mode.seeds), x.shape[-2:]
         of_each = self.rows_per_example if self.last_alone else 1  # rows that are drawn for each row that is here
         key = (mode.step, streams.number_of(self.path), mode.first_example * self.rows_per_example, rows * of_each, N)
         silent = np.minimum(np.round(np.broadcast_to(self.rate, runs)[:, None, None] * LEVELS), LEVELS - 1)
         bits = streams.row_bits(mode.seeds, *key, xp)[:, of_each - 1::of_each]
-        mask = (bits >= xp.asarray(silent.astype(bits.dtype))).astype(x.dtype)
-        mask *= xp.asarray((LEVELS / (LEVELS - silent)).astype(x.dtype))
+        louder = xp.asarray((LEVELS / (LEVELS - silent)).astype(x.dtype))
+        mask = (bits >= xp.asarray(silent.astype(bits.dtype))) * louder
         cache.mask = mask.reshape(x.shape)
-        return xp.multiply(x, cache.mask, out=cache.empty("y", x.shape, like=x))
+        return cache.mask
 
     def backward(self, dy, cache, grads):
         """dy (..., D, N) -> dx of the same shape."""

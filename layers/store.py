@@ -57,14 +57,12 @@ class Store:
         """A store of zeros with the same layout."""
         return Store(self.shapes, self.stack, self.device, self.decayed)
 
-    def blocks(self, *flats: Array, numbers: int | None = None) -> Iterator[tuple[bool, list[Array]]]:
+    def blocks(self, *flats: Array) -> Iterator[tuple[bool, list[Array]]]:
         """Cut flat arrays of this layout into blocks on which the optimiser's rule is the same.
 
         Parameters
         ----------
         *flats : array (size,)
-        numbers : int, optional
-            About how many numbers of each array a block may hold; by default as many as there are.
 
         Yields
         ------
@@ -82,9 +80,4 @@ class Store:
                 start = cuts.pop()[1]
             cuts.append((decayed, start, stop))
         for decayed, start, stop in cuts:
-            blocks = [flat[start:stop].reshape(runs, -1) for flat in flats]
-            pieces = 1 if numbers is None else max(1, round((stop - start) / numbers))
-            size = (stop - start) // runs
-            for piece in range(pieces):
-                part = slice(size * piece // pieces, size * (piece + 1) // pieces)
-                yield decayed, [block[:, part] for block in blocks]
+            yield decayed, [flat[start:stop].reshape(runs, -1) for flat in flats]

@@ -19,7 +19,7 @@ import math
 
 import numpy as np
 
-from backend import Kernel, array_module
+from backend import Kernel, array_module, loop
 from optim.base import Optimizer
 
 
@@ -41,34 +41,38 @@ class Adam(Optimizer):
         super().__init__(store, learning_rate, weight_decay)
         self.betas, self.eps = betas, eps
 
-    def update(self, w, g, m, v, work, *, rate, decay):
-        """w, g, m, v, work (R, size); see `Optimizer.update`."""
+    def update(self, w, g, m, v, *, rate, decay):
+        """w, g, m, v (R, size); see `Optimizer.update`."""
         if decay is not None:
             g = g + self.factor(decay) * w
-        self.adapt(w, g, m, v, work, rate)
+        self.adapt(w, g, m, v, rate)
 
-    def adapt(self, w, g, m, v, work, rate, shrink=None):
-        """The last three lines of the rule; w is multiplied by shrink first, if there is one."""
+    def adapt(self, w, g, m, v, rate, shrink=1.0):
+        """The last three lines of the rule; w is multiplied by shrink first."""
         xp, (b1, b2) = array_module(w), self.betas
         # Both corrections go into the rate: m^ / (sqrt(v^) + eps) = root / (1 - b1^t) m / (sqrt(v) + root eps).
         root = math.sqrt(1 - b2 ** self.steps)
         rate, eps = self.factor(rate * root / (1 - b1 ** self.steps)), root * self.eps
         if xp is not np:
-            ADAPT(g, b1, 1 - b1, b2, 1 - b2, rate, eps, 1.0 if shrink is None else shrink, w, m, v)
-            return
-        if shrink is not None:
+            ADAPT(g, b1, 1 - b1, b2, 1 - b2, rate, eps, shrink, w, m, v)
+        elif adapt.runs_on(w):
+            adapt(w, g, m, v, b1, 1 - b1, b2, 1 - b2, eps, *(x if np.ndim(x) == 0 else x[:, 0] for x in (rate, shrink)))
+        else:
+            m *= b1
+            m += (1 - b1) * g
+            v *= b2
+            v += (1 - b2) * g ** 2
             w *= shrink
-        m *= b1
-        m += xp.multiply(g, 1 - b1, out=work)
-        v *= b2
-        xp.multiply(g, g, out=work)
-        work *= 1 - b2
-        v += work
-        xp.sqrt(v, out=work)
-        work += eps
-        xp.divide(m, work, out=work)
-        work *= rate
-        w -= work
+            w -= rate * (m / (xp.sqrt(v) + eps))
+
+
+@loop("size, size, size, size, , , , , , ,")
+def adapt(w, g, m, v, b1, c1, b2, c2, eps, rate, shrink):
+    """All of it for one weight after another; c = 1 - b."""
+    for k in range(len(w)):
+        m[k] = b1 * m[k] + c1 * g[k]
+        v[k] = b2 * v[k] + c2 * g[k] * g[k]
+        w[k] = shrink * w[k] - rate * (m[k] / (math.sqrt(v[k]) + eps))
 
 
 ADAPT = Kernel("adapt", "T g, T b1, T c1, T b2, T c2, T rate, T eps, T shrink", "T w, T m, T v", """

@@ -19,7 +19,7 @@ from optim.adam import Adam
 class AdamW(Adam):
     """Adam with decoupled weight decay; parameters as for `Adam`."""
 
-    def update(self, w, g, m, v, work, *, rate, decay):
-        """w, g, m, v, work (R, size); see `Optimizer.update`."""
-        shrink = None if decay is None else self.factor(1 - rate * decay)
-        self.adapt(w, g, m, v, work, rate, shrink)
+    def update(self, w, g, m, v, *, rate, decay):
+        """w, g, m, v (R, size); see `Optimizer.update`."""
+        shrink = 1.0 if decay is None else self.factor(1 - rate * decay)
+        self.adapt(w, g, m, v, rate, shrink)

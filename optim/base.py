@@ -14,9 +14,6 @@ import numpy as np
 from backend import Array, to_host
 from layers.store import Store
 
-BLOCK = 36_000
-"""About how many parameters a CPU moves at a time: few enough to stay in the processor's cache."""
-
 
 class Optimizer:
     """Base of the optimisers.
@@ -47,7 +44,6 @@ class Optimizer:
         self.steps = 0
         for name in self.moments:
             setattr(self, name, store.like().flat)
-        self._work = store.device.zeros((0,))
 
     def _per_run(self, value):
         if np.ndim(value) == 0:
@@ -78,29 +74,24 @@ class Optimizer:
         rate = self.learning_rate * rate_factor
         parts = grads if isinstance(grads, Sequence) else [grads]
         flats = [*parts, self.store.flat, *(getattr(self, name) for name in self.moments)]
-        # A GPU is best given everything at once.
-        numbers = BLOCK if self.store.device.name == "numpy" else None
-        for decayed, arrays in self.store.blocks(*flats, numbers=numbers):
+        for decayed, arrays in self.store.blocks(*flats):
             (g, *others), (w, *moments) = arrays[:len(parts)], arrays[len(parts):]
             for other in others:
                 g += other
                 other[...] = 0
-            if self._work.size < w.size:
-                self._work = self.store.device.zeros((w.size,))
-            work = self._work[:w.size].reshape(w.shape)
-            self.update(w, g, *moments, work, rate=rate, decay=self.weight_decay if decayed and self.decays else None)
+            self.update(w, g, *moments, rate=rate, decay=self.weight_decay if decayed and self.decays else None)
             if parts is grads:
                 g[...] = 0
 
-    def update(self, w: Array, g: Array, *moments_and_work: Array, rate, decay) -> None:
+    def update(self, w: Array, g: Array, *moments: Array, rate, decay) -> None:
         """Apply the rule to one block.
 
         Parameters
         ----------
         w, g : array (R, size)
             Parameters (changed in place) and gradients.
-        *moments_and_work : array (R, size)
-            The block of each of the `moments`, then scratch memory.
+        *moments : array (R, size)
+            The block of each of the `moments`, changed in place.
         rate : float or float64 array (R, 1)
         decay : float or float64 array (R, 1), or None for a block that does not decay
         """

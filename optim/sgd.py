@@ -12,7 +12,6 @@ leaves the learning rate out of m. Weight decay is the gradient of decay/2 |w|^2
 
 from __future__ import annotations
 
-from backend import array_module
 from optim.base import Optimizer
 
 
@@ -33,10 +32,10 @@ class SGD(Optimizer):
         super().__init__(store, learning_rate, weight_decay)
         self.momentum = momentum
 
-    def update(self, w, g, m, work, *, rate, decay):
-        """w, g, m, work (R, size); see `Optimizer.update`."""
+    def update(self, w, g, m, *, rate, decay):
+        """w, g, m (R, size); see `Optimizer.update`."""
         m *= self.momentum
         m += g
         if decay is not None:
-            m += array_module(w).multiply(w, self.factor(decay), out=work)
-        w -= array_module(w).multiply(m, self.factor(rate), out=work)
+            m += self.factor(decay) * w
+        w -= self.factor(rate) * m

@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import settings
 
+from backend import import_numba
 from tests.browsing import chromium, why_not
 from tests.real_cupy import real_cupy, usable_gpu
 from tests.strict_device import StrictCuPy
@@ -41,6 +42,15 @@ def no_bokeh(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "bokeh"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "bokeh", None)
+
+
+@pytest.fixture
+def without_numba(monkeypatch):
+    """As if Numba were not installed."""
+    monkeypatch.setitem(sys.modules, "numba", None)
+    import_numba.cache_clear()
+    yield
+    import_numba.cache_clear()
 
 
 @pytest.fixture

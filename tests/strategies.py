@@ -21,6 +21,7 @@ from layers import (
     CrossEntropy,
     DeepMLP,
     Dropout,
+    FusedBatchNorm,
     FusedTransformer,
     FusedTwoLayer,
     Gradients,
@@ -94,6 +95,9 @@ NETWORKS = {
         lambda c: TwoLayerNetwork(c.p, c.width, activation="gelu", dropout=c.rate, batch_norm=True), "pairs"),
     "TwoLayerNetwork with square and dropout": Kind(lambda c: TwoLayerNetwork(c.p, c.width, dropout=c.rate), "pairs"),
     "FusedTwoLayer with square and dropout": Kind(lambda c: FusedTwoLayer(c.p, c.width, dropout=c.rate), "pairs"),
+    "TwoLayerNetwork with square and BatchNorm": Kind(
+        lambda c: TwoLayerNetwork(c.p, c.width, batch_norm=True), "pairs"),
+    "FusedBatchNorm": Kind(lambda c: FusedBatchNorm(c.p, c.width), "pairs"),
     "TwoLayerNetwork with dropout": Kind(
         lambda c: TwoLayerNetwork(c.p, c.width, activation="relu", dropout=c.rate), "pairs"),
     "DeepMLP": Kind(lambda c: DeepMLP(c.p, c.width, depth=4), "pairs"),
@@ -265,4 +269,7 @@ def assert_close(one: SimpleNamespace, other: SimpleNamespace, tolerance: float)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_network = pytest.mark.parametrize("kind", NETWORKS)
 every_loss = pytest.mark.parametrize("loss", [MeanSquaredError(), CrossEntropy()], ids=["MSE", "cross-entropy"])
+# In float32 and with AVX-512, OpenBLAS's product of a row of five numbers with a matrix reads what lies on the stack
+# behind its copy of the row. That is left out of the result, but where it is a signalling NaN it raises the flag.
+flag_of_openblas = pytest.mark.filterwarnings("ignore:invalid value encountered in matmul:RuntimeWarning")
 training_or_not = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluating"])

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from products import matmul, squared_norms, tf32_products
+from tests.strategies import flag_of_openblas
 
 ON_A_DEVICE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 sizes = st.integers(1, 5)
@@ -31,6 +32,7 @@ def factors(draw, dtype):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-13)])
+@flag_of_openblas
 @ON_A_DEVICE
 @given(data=st.data())
 def test_a_gpu_is_asked_for_the_product(strict_cupy, data, dtype, tolerance):

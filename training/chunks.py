@@ -13,13 +13,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
 
 from backend import Array
-from layers import Cache, Gradients, Layer
+from layers import Cache, Gradients, Layer, Mode
 from training.denormals import flush_denormals
 
 CHUNK = 600_000
@@ -75,9 +75,34 @@ class Chunk:
 
     def load(self, inputs: Array, labels: Array, corrupted: Array | None = None) -> Chunk:
         """Take this chunk's part of arrays whose first two axes are (runs, rows)."""
+        self.batch = inputs[self.runs]  # all rows
         self.inputs, self.labels = inputs[self.runs, self.rows], labels[self.runs, self.rows]
         self.corrupted = None if corrupted is None else corrupted[self.runs, self.rows]
         return self
+
+
+def prepare(chunks: Sequence[Chunk], mode: Mode) -> list[Any]:
+    """Compute what the chunks of a run share (`Layer.prepare`), and hand it to them; for each run what it is."""
+    prepared = []
+    for of_run in _by_run(chunks):
+        prepared.append(of_run[0].network.prepare(of_run[0].batch, mode))
+        for chunk in of_run:
+            chunk.cache.prepared = prepared[-1]
+    return prepared
+
+
+def prepare_backward(chunks: Sequence[Chunk], prepared: Sequence[Any], gradients: Sequence[Any]) -> None:
+    """Take back to the parameters what the backward passes of the chunks returned for that."""
+    of_chunk = iter(gradients)
+    for of_run, one in zip(_by_run(chunks), prepared, strict=True):
+        parts = [next(of_chunk) for _ in of_run]
+        if one is not None:
+            sums = [sum(others, start=first) for first, *others in zip(*parts, strict=True)]
+            of_run[0].network.prepare_backward(one, sums, of_run[0].grads)
+
+
+def _by_run(chunks):
+    return [list(of_run) for _, of_run in groupby(chunks, lambda chunk: id(chunk.network))]
 
 
 # A run that diverges is told so, once (`training.loop`): NumPy need not warn of each overflow on the way.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from backend import Device
 from data import Problem, digits_problem, mnist_problem, modular_problem
 from data.imdb import imdb_problem
@@ -11,6 +13,7 @@ from data.reviews import TOKENS, WORDS, review_problem
 from layers import (
     CrossEntropy,
     DeepMLP,
+    FusedBatchNorm,
     FusedTransformer,
     FusedTwoLayer,
     Layer,
@@ -69,6 +72,8 @@ def make_network(configs: Sequence[TrainingConfig], device: Device) -> Layer:
         network = DeepMLP(first.p, first.width, first.depth, first.activation, dropout, first.batch_norm)
     elif first.activation == "square" and not first.batch_norm:
         network = FusedTwoLayer(first.p, first.width, dropout)
+    elif first.activation == "square" and not np.any(dropout):
+        network = FusedBatchNorm(first.p, first.width)
     else:
         network = TwoLayerNetwork(first.p, first.width, first.activation, dropout, first.batch_norm)
     return network.build(device, per_run([config.seed for config in configs], always=True))

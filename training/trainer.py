@@ -19,7 +19,7 @@ from layers import EVALUATING, Layer, Mode
 from optim import SCHEDULES, add_l2, clip_gradients
 from products import tf32_products
 from training.checkpoint import CheckpointError, read_checkpoint
-from training.chunks import OVERFLOWING, Chunk, Workers, row_slices
+from training.chunks import OVERFLOWING, Chunk, Workers, prepare, prepare_backward, row_slices
 from training.config import TrainingConfig
 from training.denormals import denormals_flushed
 from training.heap import keep_freed_memory
@@ -140,17 +140,19 @@ class Trainer:
     def step(self) -> None:
         """Make one step on the next batch."""
         self._load_batch()
-        self.workers.run(self._forward_backward, self.batch_chunks)
+        prepared = prepare(self.batch_chunks, Mode(training=True, step=self.step_count))
+        gradients = self.workers.run(self._forward_backward, self.batch_chunks)
+        prepare_backward(self.batch_chunks, prepared, gradients)
         self.step_count += 1
         flats = [grads.flat for grads in self.grads]
         self._change_gradients(flats)
         self.optimizer.step(flats, self.schedule(self.step_count, self.config.steps, self.config.warmup))
 
-    def _forward_backward(self, chunk: Chunk) -> None:
+    def _forward_backward(self, chunk: Chunk) -> Sequence[Array] | None:
         mode = Mode(training=True, seeds=chunk.seeds, step=self.step_count, first_example=chunk.rows.start)
         logits = chunk.network.forward(chunk.inputs, chunk.cache, mode)
         dz = self.loss.gradient(logits, chunk.labels, chunk.cache["loss"], examples=self.batch_size, out=logits)
-        chunk.network.backward(dz, chunk.cache, chunk.grads)
+        return chunk.network.backward(dz, chunk.cache, chunk.grads)
 
     def _change_gradients(self, flats: list[Array]) -> None:
         """Add what is no part of the loss itself; `flats` are the parts that add up to the gradients."""
@@ -228,6 +230,7 @@ class Trainer:
             loss = self.loss.forward(logits, chunk.labels, chunk.cache["loss"], examples=data.examples, out=logits)
             return xp.stack([loss, hits.sum(axis=-1), (hits & chunk.corrupted).sum(axis=-1)])
 
+        prepare(chunks, EVALUATING)
         totals = xp.zeros((3, len(self.seeds)))
         for chunk, values in zip(chunks, self.workers.run(measure, chunks), strict=True):
             totals[:, chunk.runs] += values

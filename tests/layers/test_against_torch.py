@@ -114,7 +114,8 @@ class Judge:
     def Residual(self, layer, at, x, training):
         return x + self.Chain(layer, at, x, training)
 
-    TwoLayerNetwork = FusedTwoLayer = DeepMLP = ImageMLP = Transformer = FusedTransformer = TextClassifier = Chain
+    TwoLayerNetwork = FusedTwoLayer = FusedBatchNorm = DeepMLP = ImageMLP = Chain
+    Transformer = FusedTransformer = TextClassifier = Chain
 
 
 def close(ours, theirs):

@@ -7,8 +7,10 @@ from hypothesis import given
 from layers import Cache, Mode
 from tests.strategies import NETWORKS, Case, assert_close, both_passes, cases, training_or_not
 
-PAIRS = {name: name.replace("FusedTwoLayer", "TwoLayerNetwork").replace("FusedTransformer", "Transformer")
-         for name in NETWORKS if name.startswith("Fused")}
+PLAIN = {"FusedTwoLayer": "TwoLayerNetwork", "FusedBatchNorm": "TwoLayerNetwork with square and BatchNorm",
+         "FusedTransformer": "Transformer"}
+PAIRS = {name: name.replace(fused, plain)
+         for name in NETWORKS for fused, plain in PLAIN.items() if name.startswith(fused)}
 every_pair = pytest.mark.parametrize(("fused", "plain"), PAIRS.items(), ids=PAIRS)
 
 

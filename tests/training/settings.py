@@ -20,6 +20,7 @@ SETTINGS = {
     "minibatch": {"batch_size": 20, "weight_decay": 1.0},
     "dropout": {"dropout": 0.3, "weight_decay": 0.5},
     "BatchNorm": {"batch_norm": True, "batch_size": 20, "dropout": 0.2},
+    "BatchNorm in one piece": {"batch_norm": True, "batch_size": 40, "weight_decay": 1.0},
     "cross-entropy, SGD": {"loss": "cross-entropy", "optimizer": "sgd", "weight_decay": 0.01, "activation": "gelu"},
     "relu-mlp": {"model": "relu-mlp", "depth": 4, "dropout": 0.2, "batch_size": 30, "learning_rate": 0.01},
     "L2, clipped": {"l2": -1e-4, "clip": 0.01, "batch_size": 30},
