@@ -17,7 +17,7 @@ from benchmarks.report import report
 from benchmarks.sections import SECTIONS
 from storage import write_json
 
-LIBRARIES = ("numpy", "torch", "jax", "cupy-cuda13x", "cupy-cuda12x")
+LIBRARIES = ("numpy", "scipy", "numba", "torch", "jax", "cupy-cuda13x", "cupy-cuda12x")
 
 DESCRIPTION = """\
 Time training steps of this program beside PyTorch, JAX, plain NumPy and the matrix products of a step

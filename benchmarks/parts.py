@@ -28,23 +28,29 @@ class Watch:
         self.last = time.perf_counter()
 
 
-def step_in_parts(trainer: Trainer, network, grads, caches) -> dict[str, float]:
-    """Milliseconds of each part of a step through the layers of a chain, or through a network in one piece."""
+def step_by_layers(trainer: Trainer, network, grads, caches) -> dict[str, float]:
+    """Milliseconds of each part of a step through the layers of a chain."""
     watch = Watch()
-    chain = type(network) in (TwoLayerNetwork, Transformer)
     for chunk, cache in zip(trainer.batch_chunks, caches, strict=True):
         mode, x = Mode(training=True), chunk.inputs
-        layers = network.layers.items() if chain else [("in one piece", network)]
-        for name, layer in layers:
+        for name, layer in network.layers.items():
             x = layer.forward(x, cache[name], mode)
             watch(name)
         dy = trainer.loss.gradient(x, chunk.labels, cache["loss"], examples=trainer.batch_size, out=x)
         watch("loss")
-        for name, layer in reversed(layers):
-            dy = layer.backward(dy, cache[name], grads[name] if chain else grads)
+        for name, layer in reversed(network.layers.items()):
+            dy = layer.backward(dy, cache[name], grads[name])
             watch(f"{name}, back")
     trainer.optimizer.step([gradients.flat for gradients in trainer.grads])
     watch("adding up, AdamW")
+    return watch.times
+
+
+def step_in_one_piece(trainer: Trainer) -> dict[str, float]:
+    """Milliseconds of a step as it is made in training."""
+    watch = Watch()
+    trainer.step()
+    watch("all of it")
     return watch.times
 
 
@@ -57,15 +63,14 @@ def parts(steps: int) -> dict[str, Any]:
                  else TwoLayerNetwork(config.p, config.width))
         with Trainer([config]) as trainer:
             plain.build(trainer.device, config.seed)
-            made: dict[str, list[dict[str, float]]] = {"layers": [], "in one piece": []}
-            forms = {form: (network, network.gradients(), [Cache() for _ in trainer.batch_chunks])
-                     for form, network in zip(made, (plain, trainer.network), strict=True)}
+            grads, caches = plain.gradients(), [Cache() for _ in trainer.batch_chunks]
             memory: dict[Any, Any] = {}
+            for cache in caches:
+                cache.work_in(memory)
+            made: dict[str, list[dict[str, float]]] = {"layers": [], "in one piece": []}
             for _ in range(WARM_UP + steps):
-                for form, (network, grads, caches) in forms.items():
-                    for cache in caches:
-                        cache.work_in(memory)
-                    made[form].append(step_in_parts(trainer, network, grads, caches))
+                made["layers"].append(step_by_layers(trainer, plain, grads, caches))
+                made["in one piece"].append(step_in_one_piece(trainer))
         result[name] = {form: {part: statistics.median(one[part] for one in times[WARM_UP:]) for part in times[0]}
                         for form, times in made.items()}
     return result
