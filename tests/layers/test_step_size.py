@@ -37,7 +37,7 @@ def test_above_the_best_step_errors_rise_with_the_power_of_taylors_theorem(layer
 
 @given(layer=st.sampled_from(LAYERS), seed=seeds)
 def test_below_the_best_step_errors_fall_like_one_over_h(layer, seed):
-    result = measure(CASES[layer], seed, HALF_DECADES)
+    result = measure(CASES[layer], seed)  # in float32 there is but a decade or two of such steps, for many points
     for name, rounding in result.rounding.items():
         clear = (rounding > 100 * result.truncation[name]) & (rounding < 0.03) & (result.steps < 0.1)
         assert clear.sum() >= 4
