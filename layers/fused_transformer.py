@@ -257,6 +257,7 @@ class FusedTransformer(Transformer):
         dy = matmul(da, hidden.W.mT, out=cache.empty("dy", dx.shape, like=dx))
         dx += dy if norm is None else norm.backward(dy, cache["norm"], grads["norm"])
 
+
 @loop("t d, t H d, q H, D 2, , D H, D d")
 def attend(X, M, S, pairs, s, A, x):
     """x_d = X_2[n] + sum over heads of A M_1[m] + (1 - A) M_2[n] for each example d, a pair (m, n)."""

@@ -1,27 +1,21 @@
-"""A sweep in this process, in worker processes, in other executors; what fails, dies or is stopped."""
+"""A sweep in this process, in worker processes, in other executors; what fails or dies."""
 
 import io
-import json
 import os
 import random
 import re
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from multiprocessing import get_context
-from pathlib import Path
 
 import pytest
 from threadpoolctl import threadpool_limits
 
 from experiments import cells, executors
 from experiments import sweep as engine
-from experiments.cells import ROOT, read_cell
 from experiments.common import CellsFailed, Options, train_settings
 from experiments.executors import chosen, processes
 from experiments.sweep import LARGEST_STACK, STACKED, stacks, summary, sweep
@@ -36,9 +30,9 @@ from tests.experiments.measures import (
     weights,
     worker,
 )
+from tests.experiments.observed import stored
 from training import ConfigError, stack_key, train
 
-LONGEST = 60  # seconds that any wait may take
 DIVERGING = {"optimizer": "sgd", "learning_rate": 1e30, "weight_decay": 0.0}
 
 
@@ -53,18 +47,6 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(engine, "train_many", counted)
     return calls
-
-
-def stored(folder):
-    """The cells in a folder."""
-    return [path for path in Path(folder).rglob("*.json") if read_cell(path) is not None]
-
-
-def wait_until(condition):
-    limit = time.monotonic() + LONGEST
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 class TestAResult:
@@ -340,99 +322,6 @@ class TestAWorkerProcess:
         assert {cell.error for cell in results} == {
             "RuntimeError: the worker has other sources of this program than whoever started the sweep"}
         assert stored(tmp_path) == []
-
-    def test_is_ended_when_the_sweep_is_stopped(self, tmp_path):
-        running = []
-
-        def stopped():
-            with processes(2) as pool:
-                running.extend([pool.submit(os.getpid), *(pool.submit(time.sleep, LONGEST) for _ in range(3))])
-                assert alive(running[0].result())
-                raise KeyboardInterrupt
-
-        began = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            stopped()
-        assert time.monotonic() - began < LONGEST / 2
-        assert not alive(running[0].result())
-        assert all(future.done() for future in running)
-
-    @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-    def test_ends_in_the_middle_of_its_work_when_its_parent_is_killed(self):
-        work = f"import os, time; print(os.getpid(), flush=True); time.sleep({LONGEST})"
-        parent = subprocess.Popen(
-            [sys.executable, "-c", "from experiments.executors import processes\n"
-             f"with processes(1) as pool: pool.submit(exec, {work!r}).result()"],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        with parent:
-            pid = int(parent.stdout.readline())
-            assert alive(pid)
-            parent.kill()
-        began = time.monotonic()
-        wait_until(lambda: not alive(pid))
-        assert time.monotonic() - began < LONGEST / 2
-
-
-def alive(pid):
-    """Whether a process does anything: a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def descendants(pid):
-    """The processes that a process has started."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-
-
-@contextmanager
-def command(tmp_path, *arguments):
-    """A sweep of ten networks, no two of a shape, as a process with a group of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.sweep", "p=11", "width=60:69:1", "steps=800", "--cells",
-         tmp_path / "cells", "--out", tmp_path / "out", *arguments],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one process", "two workers"])
-class TestASweepThatIsCutShort:
-    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-    def test_goes_on_with_what_is_missing(self, number, workers, tmp_path):
-        with command(tmp_path, *workers) as process:
-            wait_until(lambda: stored(tmp_path) or process.poll() is not None)
-            workers_alive = descendants(process.pid)
-            assert len(workers_alive) >= len(workers)
-            os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-            output, errors = process.communicate(timeout=LONGEST)
-            wait_until(lambda: not any(map(alive, workers_alive)))
-        assert output == ""
-        if number == signal.SIGINT:
-            assert process.returncode == 130
-            assert errors == (f"\nstopped; what is finished is stored in {tmp_path / 'cells'}/, and the same command "
-                              "goes on from there\n")
-        else:
-            assert process.returncode == -number
-            assert "Traceback" not in errors  # of Python's own, a word about semaphores that it cleans up
-        before = {path: path.stat().st_mtime_ns for path in stored(tmp_path)}
-        assert 1 <= len(before) < 10
-
-        with command(tmp_path, *workers) as process:
-            output, errors = process.communicate(timeout=LONGEST)
-        assert (process.returncode, errors) == (0, "")
-        assert "10 networks: " in output
-        after = {path: path.stat().st_mtime_ns for path in stored(tmp_path)}
-        assert len(after) == 10
-        assert before.items() <= after.items()
-        widths = Counter(json.loads(path.read_text())["config"]["width"] for path in after)
-        assert widths == {width: 1 for width in range(60, 70)}
 
 
 def shown(monkeypatch, *arguments, **options):
