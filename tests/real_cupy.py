@@ -21,9 +21,14 @@ def real_cupy() -> ModuleType | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on import CuPy may warn that it finds no CUDA: no news here
         try:
-            return importlib.import_module("cupy")
+            cupy = importlib.import_module("cupy")
         except ImportError:
             return None
+        # Some of its modules are imported when they are first looked at. Hypothesis looks at all modules: then `import
+        # cupy` in them may find a stand-in.
+        for lazy in (cupy.testing, importlib.import_module("cupyx")):
+            inspect.getfile(lazy)
+        return cupy
 
 
 @cache
