@@ -81,7 +81,8 @@ def read_page(path, root=ROOT):
             links += _links(token)
             mentioned += [(child.content, token.map[0] + 1) for child in token.children
                           if child.type == "code_inline" and child.content.startswith("python ")]
-            faults += [f"{name}:{line}: {fault}" for line, fault in _mathematics_faults(token)]
+            faults += [f"{name}:{line}: {fault}"
+                       for find in (_mathematics_faults, _table_faults) for line, fault in find(token)]
             if before.type == "heading_open":
                 slugs.append(slug("".join(child.content for child in token.children)))
         before = token
@@ -107,6 +108,13 @@ def _mathematics_faults(inline):
             yield inline.map[0] + 1 + inline.content.count("\n", 0, found.start()), (
                 f"{found[0]}: in inline mathematics a star may become emphasis, and a backslash before a punctuation "
                 f"mark is lost")
+
+
+def _table_faults(inline):
+    """A table whose head has not as many columns as the line below it: Markdown takes it for text."""
+    for number, line in enumerate(inline.content.splitlines()):
+        if re.fullmatch(r"\|( *:?-+:? *\|)+", line):
+            yield inline.map[0] + number, "the head of this table has another number of columns than the line below it"
 
 
 def _links(inline):

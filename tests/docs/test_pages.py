@@ -48,6 +48,11 @@ def test_what_a_page_shows_runs_and_prints_what_it_shows(path, scratch):
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+def test_a_page_is_taken_for_what_it_was_meant_to_be(path):
+    none_of(read_page(path).faults)
+
+
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
 def test_links_lead_to_what_they_name(path):
     none_of(link_faults(read_page(path)))
 
@@ -220,6 +225,8 @@ def test_pages_whose_code_runs(scratch, monkeypatch, text):
     (fenced("sh", "echo 2 >&2") + fenced("text", "2"), [r"page.md:6: "]),
     (fenced("sh", "echo 2") + "Prints\n\n" + fenced("text", "2"), [r"page.md:7: a text block must stand right behind"]),
     ("- list\n\n" + "  ```bash\n  true\n  ```\n", [r"page.md:3: a bash block is not run"]),
+    ("Text\n\n| a | b |\n|---|\n| 1 | 2 |\n", [r"page.md:3: the head of this table"]),
+    ("| a |\n|:-:|\n| `---` |\n", []),
     ("Here $a$\nand `$` there $b \\, c$.", [r"page.md:2: \$b .*lost"]), ("Here $a * b$", [r"page.md:1: .*emphasis"])])
 def test_pages_whose_code_does_not(scratch, text, faults):
     found = faults_of_code(scratch, text)
