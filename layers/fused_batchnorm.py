@@ -129,8 +129,8 @@ class FusedBatchNorm(TwoLayerNetwork):
             return super().backward(dz, cache, grads)
         embedding, a = self.layers["embedding"], cache.a
         gradients = a.mT @ dz, dz.sum(axis=-2, keepdims=True)
-        twice_da = matmul(2 * dz, cache.folded.W.mT, out=a)
-        square_of_pair_backward(embedding.U, embedding.V, cache.pairs, cache.mask, twice_da,
+        da = matmul(dz, cache.folded.W.mT, out=a)
+        square_of_pair_backward(embedding.U, embedding.V, cache.pairs, cache.mask, da,
                                 grads["embedding"].U, grads["embedding"].V)
         if cache.prepared:
             return gradients

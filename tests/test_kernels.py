@@ -11,15 +11,16 @@ import pytest
 import rows
 import streams
 from backend import Kernel
+from layers import fused_two_layer
 from optim import adam
 from tests.compiled_kernel import C_TYPES, Parameter
 
-KERNELS = {value.name: value for module in (rows, streams, adam) for value in vars(module).values()
+KERNELS = {value.name: value for module in (rows, streams, adam, fused_two_layer) for value in vars(module).values()
            if isinstance(value, Kernel)}
 
 
 def test_they_are_found():
-    assert set(KERNELS) == {"take_pair", "add_segments", "philox", "adapt"}
+    assert set(KERNELS) == {"take_pair", "add_segments", "philox", "adapt", "square_of_pair", "square_of_pair_backward"}
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
