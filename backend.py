@@ -186,21 +186,31 @@ class Loop:
         arguments = [number(x) if isinstance(x, float) else x for x in arguments]
         stacks = [np.ndim(x) - axes for x, axes in zip(arguments, self._axes, strict=True)]
         if not any(stacks):  # the general case would do, and take longer than a short loop
-            self._compiled(*arguments)
+            self._run(*arguments)
             return
         shape = max((np.shape(x)[:axes] for x, axes in zip(arguments, stacks, strict=True)), key=len)
         for run in np.ndindex(shape):
-            self._compiled(*(x[run] if axes else x for x, axes in zip(arguments, stacks, strict=True)))
+            self._run(*(x[run] if axes else x for x, axes in zip(arguments, stacks, strict=True)))
+
+    def _run(self, *arguments):
+        try:
+            self._compiled(*arguments)
+        except OSError:  # before it ran: the folder where it is kept has no room
+            self._compiled = self._compile()
+            self._compiled(*arguments)
 
     @cached_property
     def _compiled(self):
+        try:
+            return self._compile(cache=True)
+        except RuntimeError:  # there is no folder where it could be kept
+            return self._compile()
+
+    def _compile(self, **options):
         # Sums may be reordered and products fused, for the processor's wide registers: the same at every call. What is
         # not a number stays so.
-        options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
-        try:
-            return import_numba().njit(self.__wrapped__, cache=True, **options)
-        except RuntimeError:  # there is no folder where it could be kept
-            return import_numba().njit(self.__wrapped__, **options)
+        return import_numba().njit(self.__wrapped__, nogil=True, error_model="numpy",
+                                   fastmath={"reassoc", "contract"}, **options)
 
 
 def loop(axes: str) -> Callable[[Callable[..., None]], Loop]:

@@ -23,9 +23,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from backend import BackendError, open_device
-from options import option_name, parser, with_values
+from options import option_name, parser, say, tolerant_output, with_values
 from pages import PageError, load_bokeh
-from storage import write_json
+from storage import InUseError, write_json
 from training import (
     CheckpointError,
     ConfigError,
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code; `--help` lists them.
     """
     started = STARTED if arguments is None else time.perf_counter()
+    tolerant_output()
     command = parser(__version__)
     given = vars(command.parse_args(with_values(sys.argv[1:] if arguments is None else arguments)))
     settings = dict(given)
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_json(folder / "summary.json", run.summary())
     except ConfigError as error:
         fail(2, f"{option_name(error.field)} {error.problem}")
-    except (BackendError, CheckpointError, PageError) as error:
+    except (BackendError, CheckpointError, InUseError, PageError) as error:
         fail(2, error)
     except DivergenceError as error:
         fail(3, error)
@@ -122,9 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         fail(128 + signal.SIGINT, "interrupted")
     if not options.quiet:
-        print(run_table(run, folder))
+        say(run_table(run, folder))
         if page is not None:
-            print(f"{'page':10}{page}")
+            say(f"{'page':10}{page}")
     return 0
 
 
@@ -142,7 +143,15 @@ def only(given: dict, mode: str, *others: str) -> None:
 
 
 def train_or_resume(settings: dict, options: argparse.Namespace, stop: StopOnSignal) -> tuple[Run, Path]:
-    """Do what the options say; the run, and its folder."""
+    """Do what the options say; the run, and its folder.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is not allowed, or an option has no meaning with the others.
+    CheckpointError, BackendError, DivergenceError, Interrupted, OSError
+        As for `train` and `resume`.
+    """
     if options.resume is not None:
         if options.out is not None:
             raise ConfigError("out", "has no meaning with --resume, which goes on in the run's own folder")
@@ -158,6 +167,8 @@ def train_or_resume(settings: dict, options: argparse.Namespace, stop: StopOnSig
 
     config = base_config(options)
     config = dataclasses.replace(config, **settings)
+    if config.test_alpha is not None:  # of a file; it is no option
+        config = dataclasses.replace(config, test_alpha=max(config.alpha, config.test_alpha))
     for name in settings:
         if not has_meaning(name, config.task):
             raise ConfigError(name, f"has no meaning with --task {config.task}")
@@ -174,7 +185,7 @@ def train_or_resume(settings: dict, options: argparse.Namespace, stop: StopOnSig
                                  f"({error.strerror})") from None
     try:
         return train(config, options.out, not options.quiet, stop), options.out
-    except (CheckpointError, ConfigError, MemoryError):
+    except (CheckpointError, ConfigError, MemoryError, OSError):
         with suppress(OSError):  # unless something has been written
             for folder in dict.fromkeys([options.out, *new]):
                 folder.rmdir()
@@ -191,7 +202,15 @@ def base_config(options: argparse.Namespace) -> TrainingConfig:
 
 
 def continued(config: TrainingConfig, options: argparse.Namespace) -> TrainingConfig:
-    """The settings of a run that starts from another one's weights."""
+    """The settings of a run that starts from another one's weights.
+
+    Raises
+    ------
+    CheckpointError
+        If the other run cannot be read.
+    ConfigError
+        If it has another task, or its test set cannot be kept.
+    """
     source = read_progress(options.continue_from).config
     if config.task != source.task:
         raise ConfigError("task", f"must be that of the other run, {source.task}, got {config.task}")
@@ -214,21 +233,29 @@ def show_figures(options: argparse.Namespace) -> int:
     """Draw the figures of a run that exists."""
     for path in draw_figures(load_run(options.figures), options.figures / "figures"):
         if not options.quiet:
-            print(path)
+            say(path)
     return 0
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Show runs side by side."""
+    """Show runs side by side.
+
+    Raises
+    ------
+    ConfigError
+        If the figure cannot be what --out names.
+    """
+    if options.out is not None and (options.out.suffix != ".png" or options.out.is_dir()):
+        raise ConfigError("out", f"must be a file *.png with --compare, got {options.out}")
     runs = {str(folder): load_run(folder) for folder in options.compare}
     if not options.quiet:
-        print(comparison_table(runs))
+        say(comparison_table(runs))
     if not options.no_plot:
         path = options.out or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}-comparison.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_comparison(runs, path)
         if not options.quiet:
-            print(f"\n{path}")
+            say(f"\n{path}")
     return 0
 
 

@@ -1,15 +1,17 @@
-"""The command's options: what they are called, and what `--help` says."""
+"""The command line: what options are called, what `--help` says, and how results are printed."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from backend import BACKENDS, DTYPES
 from data.operations import OPERATIONS
 from layers.activations import ACTIVATIONS
-from optim import OPTIMIZERS
+from optim import OPTIMIZERS, SCHEDULES
 from training.config import LOSSES, MODELS, TrainingConfig
 from training.tasks import TASKS
 
@@ -64,6 +66,25 @@ examples:
 exit codes: 0 done; 1 the run's folder can no longer be written to; 2 an option or a file is not in order;
 3 the run diverged; 130 and 143 stopped by Ctrl-C and by SIGTERM, after saving a checkpoint.
 """
+
+
+def tolerant_output() -> None:
+    """Have what a terminal or a file's encoding lacks, such as an α in a title, printed as a question mark."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def say(text: object) -> None:
+    """Print a result that is saved: that nobody reads on (as in `| head`), or has room for it, is no failure."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # Python would try once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"the results are saved, but cannot be printed: {error.strerror}", file=sys.stderr)
+
 
 # What options are called where it differs from the setting's name.
 OPTION_NAMES = {"learning_rate": "--lr", "test_alpha": "--test-set", "train_size": "--examples"}
@@ -145,6 +166,10 @@ def parser(version: str) -> argparse.ArgumentParser:
                                                          "(default: see below)")
     training.add_argument("--optimizer", choices=OPTIMIZERS, help=f"(default {default.optimizer})")
     training.add_argument("--lr", type=float, dest="learning_rate", help="learning rate (default: see below)")
+    training.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate: it may rise from 0 for --warmup "
+                                                                "steps, and then stay, or fall along a cosine "
+                                                                f"(default {default.schedule})")
+    training.add_argument("--warmup", type=int, metavar="STEPS", help=f"(default {default.warmup})")
     training.add_argument("--weight-decay", type=float, help="in adamw decoupled: w <- (1 - lr decay) w at every step "
                                                              "(default: see below)")
     training.add_argument("--l2", type=float, metavar="C", help="a term C |w|^2 in the loss, which may be negative: it "

@@ -16,6 +16,20 @@ from scipy.sparse import csc_array
 from backend import Array, Kernel, array_module
 
 
+def checked(index: Array, rows: int) -> Array:
+    """The index, if all of it lies in [0, rows).
+
+    Raises
+    ------
+    IndexError
+        If not: reading would take another row, and sums of rows would be written outside of the table. (On a GPU, which
+        would have to be waited for, nobody looks.)
+    """
+    if array_module(index) is np and index.size and (index.min() < 0 or index.max() >= rows):
+        raise IndexError(f"an index of rows must lie in [0, {rows}), got {index.min()} to {index.max()}")
+    return index
+
+
 class RowIndex:
     """Reading rows of a table, or of one table per run: with index d -> k(d), out[d] = table[k(d)].
 
@@ -25,6 +39,11 @@ class RowIndex:
         The row that each example reads, in [0, K). Without the stack axis it is shared by all runs.
     table : array (..., K, N)
         A table of the shape to be read.
+
+    Raises
+    ------
+    IndexError
+        As `checked`.
     """
 
     def __init__(self, index: Array, table: Array):
@@ -32,7 +51,7 @@ class RowIndex:
         stack, rows = table.shape[:-2], table.shape[-2]
         runs = int(np.prod(stack, dtype=int))
         # The tables of a stack are one table of R K rows, in which run r reads row r K + k.
-        flat = (index + rows * xp.arange(runs)[:, None]) if stack else index
+        flat = (checked(index, rows) + rows * xp.arange(runs)[:, None]) if stack else checked(index, rows)
         self.flat = flat.reshape(-1)
         self.columns = xp.arange(table.shape[-1])
         self.shape = (*stack, index.shape[-1])
@@ -151,8 +170,8 @@ class SegmentSums:
         """The examples of all runs by k, and where each run's segments start and stop."""
         k = (index + self._rows * xp.arange(runs)[:, None]).reshape(-1)  # the tables of a stack are one, of R K rows
         order = xp.argsort(k * (runs * D) + xp.arange(runs * D))  # by k, then by example: the same order every time
-        stops = xp.cumsum(xp.bincount(k, minlength=runs * self._rows))
-        return order, xp.concatenate([xp.zeros(1, stops.dtype), stops[:-1]]), stops
+        bounds = xp.searchsorted(k[order], xp.arange(runs * self._rows + 1))  # counting (bincount) waits for the GPU
+        return order, bounds[:-1], bounds[1:]
 
 
 ADD_SEGMENTS = Kernel("add_segments", "raw T rows, raw int64 order, int64 start, int64 stop, int64 column, int64 width",

@@ -1,10 +1,11 @@
-"""Writing files so that a kill at any moment leaves either the old file or the new one, whole."""
+"""Writing files so that a kill at any moment leaves either the old file or the new one; and one process in a folder."""
 
 from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +29,37 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
 def write_json(path: str | os.PathLike, values: Any) -> None:
     """Write plain values as JSON; a NaN or an infinity is an error, an undefined value is null."""
     write_atomically(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+class InUseError(OSError):
+    """Another process holds the folder."""
+
+
+@contextmanager
+def held(folder: str | os.PathLike) -> Iterator[None]:
+    """Hold a folder, as long as this is open or the process lives: no other process can hold it at the same time.
+
+    Where the system or its file system has no such locks, nothing is held.
+
+    Raises
+    ------
+    InUseError
+        If another process holds it.
+    """
+    try:
+        import fcntl  # not under Windows
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):  # whoever reads the folder next says what is wrong with it
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InUseError(f"{folder}: another process is at work in this folder") from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)

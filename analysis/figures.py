@@ -35,6 +35,9 @@ SETS = {
     "uncorrupted": {"color": GREEN, "linestyle": ":", "linewidth": 2.2},
 }
 LABELS = {"train": "train", "test": "test", "corrupted": "train, corrupted", "uncorrupted": "train, uncorrupted"}
+# What the weights of neurons are drawn against: their order, and the place on a wave of frequency s.
+RESIDUES = ("residue i", "s i mod p")
+LOGARITHMS = ("logarithm k of the residue", "s k mod (p − 1)")
 ORDERS = {"low": "lowest IPR first", "high": "highest IPR first", "random": "random order"}
 DPI = 150
 
@@ -268,7 +271,7 @@ def pruning_curves(curves: Mapping[str, PruningCurve], path: str | os.PathLike, 
 
 
 def neuron_panels(start_neurons: tuple[np.ndarray, ...], end_neurons: tuple[np.ndarray, ...], path: str | os.PathLike,
-                  title: str) -> Path:
+                  title: str, along: tuple[str, str] = RESIDUES) -> Path:
     """What single neurons hold along the residues, and at which frequencies, before and after training.
 
     Shown are the two neurons of the highest IPR at the end of training, the median one and the one of the lowest. A
@@ -281,6 +284,8 @@ def neuron_panels(start_neurons: tuple[np.ndarray, ...], end_neurons: tuple[np.n
         As `network.neurons()` returns them.
     path : path
     title : str
+    along : {RESIDUES, LOGARITHMS}
+        The order that the arrays are in.
 
     Returns
     -------
@@ -311,7 +316,7 @@ def neuron_panels(start_neurons: tuple[np.ndarray, ...], end_neurons: tuple[np.n
         end.set_ylabel(f"IPR {after[neuron]:.3f}\nweight at the end")
         unwound.set_ylabel(f"s = {s}\nweight at the end")
         power.set_ylabel("share of power")
-    for panel, label in zip(axes[-1], ("residue i", "residue i", "s i mod p", "frequency"), strict=True):
+    for panel, label in zip(axes[-1], (along[0], *along, "frequency"), strict=True):
         panel.set_xlabel(label)
     draw_legend(figure, axes[0, 0], axes[0, 3])
     return save(figure, path)

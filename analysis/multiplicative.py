@@ -23,6 +23,11 @@ from backend import Array, array_module
 from data import is_prime
 
 
+def has_logarithms(operation: str, p: int) -> bool:
+    """Whether an operation modulo p is addition or subtraction of discrete logarithms."""
+    return operation in ("multiply", "divide") and is_prime(p)
+
+
 def primitive_root(p: int) -> int:
     """The smallest residue whose powers are all residues but 0.
 

@@ -37,6 +37,11 @@ def peers(task: Task, kinds: Sequence[tuple[str, str, dict[str, Any]]]) -> list[
     return found
 
 
+def torch_has_cuda() -> bool:
+    """Whether PyTorch is installed, and in a build that can use the GPU."""
+    return importlib.util.find_spec("torch") is not None and importlib.import_module("torch").cuda.is_available()
+
+
 def compared(contenders: Sequence[Contender], rounds: int, steps: int) -> dict[str, Any]:
     """Check that all compute the same, then time them."""
     losses = check_losses(contenders)
@@ -153,9 +158,9 @@ def gpu(rounds: int, steps: int) -> dict[str, Any]:
     task = Task.of()
     there = replace(task, config=replace(task.config, backend="cupy"))
     result = {"device": open_device("cupy").description}
-    result["step"] = compared([Ours(there), *peers(task, [
-        ("torch", "ReferenceLayout", {"device": "cuda"}), ("torch", "Embedded", {"device": "cuda"}),
-        ("torch", "Embedded", {"device": "cuda", "compiled": True})])], rounds, steps)
+    of_torch = [("torch", "ReferenceLayout", {"device": "cuda"}), ("torch", "Embedded", {"device": "cuda"}),
+                ("torch", "Embedded", {"device": "cuda", "compiled": True})] if torch_has_cuda() else []
+    result["step"] = compared([Ours(there), *peers(task, of_torch)], rounds, steps)
     for name, tf32 in (("runs", False), ("runs with tf32", True)):
         result[name] = grown((1, 4, 16, 64, 256), lambda value, tf32=tf32: [
             TrainingConfig(seed=seed, backend="cupy", tf32=tf32) for seed in range(value)], rounds, steps)

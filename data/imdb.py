@@ -55,8 +55,23 @@ def imdb_problem(folder: Path | str, train_size: int = 750, test_size: int = 250
     FileNotFoundError
         If a folder is missing, or has too few reviews.
     """
+    check_folder(folder)
     sets = (_read(Path(folder) / name, size, seed) for name, size in (("train", train_size), ("test", test_size)))
     return text_problem(*sets, words, tokens, xi, seed)
+
+
+def check_folder(folder: Path | str) -> None:
+    """Look whether the folders of the data set are there.
+
+    Raises
+    ------
+    FileNotFoundError
+        For the first that is missing.
+    """
+    for where in (Path(folder) / part / kind for part in ("train", "test") for kind in FOLDERS.values()):
+        if not where.is_dir():
+            raise FileNotFoundError(f"{where}: there is no such folder; the reviews must lie in train/pos, train/neg, "
+                                    "test/pos and test/neg of the folder that is given")
 
 
 def _read(folder: Path, size: int, seed: int) -> tuple[list[str], np.ndarray]:
@@ -65,9 +80,6 @@ def _read(folder: Path, size: int, seed: int) -> tuple[list[str], np.ndarray]:
     texts = []
     for label, needed in enumerate((size // 2, size - size // 2)):
         where = folder / FOLDERS[LABELS[label]]
-        if not where.is_dir():
-            raise FileNotFoundError(f"{where}: there is no such folder; the reviews must lie in train/pos, train/neg, "
-                                    "test/pos and test/neg of the folder that is given")
         paths = sorted(where.glob("*.txt"))
         if len(paths) < needed:
             raise FileNotFoundError(f"{where}: must have at least {needed} reviews (*.txt), got {len(paths)}")

@@ -84,16 +84,17 @@ class Cache:
     """What `Layer.prepare` gave, where several caches share it."""
 
     def __init__(self):
-        self._root, self._path = self, ()
+        self._path: tuple[str, ...] = ()
         self._parts: dict[str, Cache] = {}
         self._derived: dict[str, tuple[Any, Any]] = {}
-        self._memory: dict[Any, Array] = {}
+        # The same for all parts. Not the outermost cache, which would keep itself alive.
+        self._workspaces = SimpleNamespace(memory={})
 
     def __getitem__(self, name: str) -> Cache:
         """The part of the cache that belongs to the inner layer of this name."""
         if name not in self._parts:
             part = self._parts[name] = type(self)()
-            part._root, part._path = self._root, (*self._path, name)
+            part._workspaces, part._path = self._workspaces, (*self._path, name)
         return self._parts[name]
 
     def parts(self) -> Iterator[Cache]:
@@ -104,7 +105,7 @@ class Cache:
 
     def empty(self, name: str, shape: Sequence[int], like: Array) -> Array:
         """Uninitialised memory of the given shape, of `like`'s type and on its device, reused from call to call."""
-        memory, key, size = self._root._memory, (self._path, name, like.dtype), math.prod(shape)
+        memory, key, size = self._workspaces.memory, (self._path, name, like.dtype), math.prod(shape)
         array = memory.get(key)
         if array is None or array.size < size:
             array = memory[key] = array_module(like).empty(size, dtype=like.dtype)
@@ -112,7 +113,7 @@ class Cache:
 
     def work_in(self, memory: dict[Any, Array]) -> None:
         """Take workspaces from this memory, which other caches use at other times (a thread has one for its work)."""
-        self._root._memory = memory
+        self._workspaces.memory = memory
 
     def forget(self) -> None:
         """Let go of what forward passes have left for backward passes; workspaces and derived values stay."""

@@ -42,7 +42,7 @@ from layers.base import EVALUATING, Cache
 from layers.dropout import Dropout
 from layers.transformer import TOKENS, Transformer
 from products import matmul
-from rows import RowIndex, RowSums
+from rows import RowIndex, RowSums, checked
 
 
 class Tables(NamedTuple):
@@ -134,7 +134,8 @@ class FusedTransformer(Transformer):
         for t in range(2):
             of_t = dX[..., t * p:(t + 1) * p, :]
             grads["tokens"].E += of_t
-            grads["positions"].P[..., t:t + 1, :] += of_t.sum(axis=-2, keepdims=True)
+            dP = grads["positions"].P[..., t:t + 1, :]
+            dP += of_t.sum(axis=-2, keepdims=True)  # of a slice as it stands, CuPy would make copies
 
     def forward(self, pairs, cache, mode=EVALUATING):
         """pairs (D, 2) or (..., D, 2), integers -> logits (..., D, p)."""
@@ -179,7 +180,7 @@ class FusedTransformer(Transformer):
     def _attend_by_arrays(self, X, M, S, pairs, A, x, cache):
         """What `attend` does."""
         xp, p, s = array_module(X), X.shape[-2] // 2, self.layers["attention"].layers["heads"].s
-        m = cache.derived("m", pairs, lambda: RowIndex(pairs[..., 0], X))
+        m = cache.derived("m", pairs, lambda: RowIndex(checked(pairs, p)[..., 0], X))
         n = cache.derived("n", pairs, lambda: RowIndex(p + pairs[..., 1], X))
         cache.derived("of pair", pairs, lambda: RowIndex(pairs[..., 1] * p + pairs[..., 0], S)).take(S, out=A)
         A *= s / 2

@@ -110,18 +110,35 @@ class TestWithoutNumba:
             assert value == pytest.approx(ends[1][name], rel=1e-9), name
 
 
-@needs_numba
 class TestPairs:
-    @pytest.mark.parametrize("kind", ["FusedTwoLayer", "FusedBatchNorm", "FusedTransformer"])
+    @pytest.mark.parametrize("kind", ["FusedTwoLayer", "FusedBatchNorm", "FusedTransformer", "TwoLayerNetwork",
+                                      "DeepMLP", "Transformer"])
+    @pytest.mark.parametrize("numba", [pytest.param(import_numba(), marks=needs_numba), None], ids=["numba", "without"])
     @training_or_not
     @pytest.mark.parametrize("place", [0, 1])
     @pytest.mark.parametrize("below", [True, False])
-    def test_with_a_number_that_is_none_of_the_tables_are_refused(self, kind, training, place, below):
+    def test_with_a_number_that_is_none_of_the_tables_are_refused(self, kind, numba, training, place, below,
+                                                                  monkeypatch):
+        monkeypatch.setattr(backend, "import_numba", lambda: numba)
         case = Case(p=5)
         pair = np.zeros((1, 2), int)
         pair[0, place] = -1 if below else 5
-        with pytest.raises(IndexError, match=r"outside of \[0, p\)"):
+        with pytest.raises(IndexError, match=r"outside of \[0, p\)|must lie in \[0, 5\)"):
             case.layer(kind).forward(pair, Cache(), case.mode(training))
+
+
+@needs_numba
+def test_a_full_disk_where_compiled_loops_are_kept_stops_nothing(monkeypatch):
+    def kept(*arguments):
+        raise OSError(28, "No space left on device")
+
+    scale = loop("N, ")(lambda y, factor: None)
+    monkeypatch.setattr(scale, "_compiled", kept, raising=False)
+    y = np.ones(3)
+    scale(y, 2.0)
+    assert scale._compiled is not kept
+    add_multiple(y, np.ones(3), 1.0)
+    np.testing.assert_array_equal(y, [2, 2, 2])
 
 
 @needs_numba

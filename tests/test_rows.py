@@ -38,6 +38,12 @@ class TestRowIndex:
             np.testing.assert_array_equal(out[run], table[run][k])
 
 
+    @pytest.mark.parametrize("index", [[0, 3], [-1, 0], [[0, 1], [2, 3]]], ids=str)
+    def test_refuses_rows_that_are_not_there(self, index):
+        with pytest.raises(IndexError, match=r"an index of rows must lie in \[0, 3\)"):
+            RowIndex(np.array(index), np.zeros((*np.shape(index)[:-1], 3, 4)))
+
+
 class TestRowSums:
     """Adding rows up by the row of a table that they came from: the adjoint of reading."""
 

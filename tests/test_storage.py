@@ -1,9 +1,12 @@
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from storage import write_atomically, write_json
+from storage import InUseError, held, write_atomically, write_json
 
 
 @pytest.fixture
@@ -75,3 +78,33 @@ def test_what_json_has_no_word_for_is_refused_and_the_old_file_stays(path, value
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(path, {"test_accuracy": value})
     assert path.read_bytes() == b"old"
+
+
+class TestHeld:
+    HOLD = "import sys; from storage import held\nwith held(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+
+    def test_keeps_other_processes_out_until_the_holder_ends_even_by_a_kill(self, tmp_path):
+        holder = subprocess.Popen([sys.executable, "-c", self.HOLD, str(tmp_path)], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
+        try:
+            assert holder.stdout.readline() == b"held\n"
+            with pytest.raises(InUseError, match="another process is at work in this folder"), held(tmp_path):
+                pass
+        finally:
+            holder.kill()
+            holder.communicate()
+        with held(tmp_path):
+            pass
+
+    def test_lets_go(self, tmp_path):
+        for _ in range(2):
+            with held(tmp_path):
+                pass
+
+    def test_leaves_nothing_behind(self, tmp_path):
+        with held(tmp_path):
+            assert not list(tmp_path.iterdir())
+
+    def test_leaves_it_to_others_to_find_that_there_is_no_folder(self, tmp_path):
+        with held(tmp_path / "nowhere"):
+            pass

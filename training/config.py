@@ -20,12 +20,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from backend import BACKENDS, DTYPES, available_cores
 from data.digits import digits_available
+from data.imdb import check_folder
 from data.operations import OPERATIONS, is_prime
 from layers.activations import ACTIVATIONS
 from optim import OPTIMIZERS, SCHEDULES
@@ -33,6 +36,9 @@ from training.tasks import TASKS, has_meaning
 
 MODELS = ("mlp", "relu-mlp", "transformer", "lstm")
 LOSSES = ("mse", "cross-entropy")
+
+# What a network has of these where it is not told, and what a network without them is written down with.
+DEPTH, HEADS = 3, 4
 
 # What a run computes does not depend on these.
 FREE = ("threads", "checkpoint_every", "snapshots")
@@ -158,7 +164,7 @@ class TrainingConfig:
     activation: str | None = None
     depth: int | None = None
     initial_scale: float | None = None
-    heads: int = 4
+    heads: int = HEADS
     layer_norm: bool = False
     dropout: float = 0.0
     batch_norm: bool = False
@@ -208,14 +214,14 @@ class TrainingConfig:
         ConfigError
             For the first setting whose value is not allowed.
         """
-        self._check_types()
-        self._check_values()
-        batch_size = self.batch_size
-        if batch_size is None and TASKS[self.task].modular and self.batch_norm:
-            batch_size = min(64, self.train_examples)
-        if batch_size is None and (usual := TASKS[self.task].defaults.get("batch_size")):
-            batch_size = min(usual, self.train_examples)
-        config = dataclasses.replace(self, batch_size=batch_size, threads=self.threads or available_cores())
+        plain = self._with_plain_values()
+        plain._check_values()
+        batch_size = plain.batch_size
+        if batch_size is None and TASKS[plain.task].modular and plain.batch_norm:
+            batch_size = min(64, plain.train_examples)
+        if batch_size is None and (usual := TASKS[plain.task].defaults.get("batch_size")):
+            batch_size = min(usual, plain.train_examples)
+        config = dataclasses.replace(plain, batch_size=batch_size, threads=plain.threads or available_cores())
         defaults = config._setting_defaults()
         return dataclasses.replace(config, **{name: value for name, value in defaults.items()
                                               if getattr(config, name) is None})
@@ -223,7 +229,7 @@ class TrainingConfig:
     def _setting_defaults(self) -> dict[str, Any]:
         task = TASKS[self.task]
         if not task.modular:
-            return {"model": task.models[0], "depth": 3, **task.defaults}
+            return {"model": task.models[0], "depth": DEPTH, **task.defaults}
         if self.model == "transformer":
             defaults = {"width": 128, "activation": "relu", "learning_rate": 0.01, "weight_decay": 0.5,
                         "steps": 1000, "loss": "cross-entropy", "eval_every": 20}
@@ -236,18 +242,29 @@ class TrainingConfig:
         if self.batch_size is not None and self.model != "transformer":
             defaults |= {"learning_rate": 0.01 * math.sqrt(self.batch_size / 256), "weight_decay": 0.0,
                          "steps": max(1, 2000 * 256 // self.batch_size), "eval_every": 20}
-        return {"depth": 3, **task.defaults, **defaults}
+        return {"depth": DEPTH, **task.defaults, **defaults}
 
-    def _check_types(self) -> None:
+    def _with_plain_values(self) -> TrainingConfig:
+        """These settings with Python's own numbers in the place of NumPy's; types checked, and that each is finite."""
+        plain = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             names = field.type.split(" | ")
             if value is None and "None" in names:
                 continue
-            kind = {"int": int, "float": (int, float), "str": str, "bool": bool}[names[0]]
-            if not isinstance(value, kind) or (isinstance(value, bool) and names[0] != "bool"):
-                what = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "true or false"}
-                raise ConfigError(field.name, f"must be {what[names[0]]}, got {value!r}")
+            kind, allowed, what = {"int": (int, numbers.Integral, "a whole number"),
+                                   "float": (float, numbers.Real, "a number"), "str": (str, str, "a word"),
+                                   "bool": (bool, (bool, np.bool_), "true or false")}[names[0]]
+            if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+                raise ConfigError(field.name, f"must be {what}, got {value!r}")
+            try:
+                plain[field.name] = kind(value)
+                finite = kind is not float or math.isfinite(value)
+            except OverflowError:  # a whole number that fits no float
+                finite = False
+            if not finite:
+                raise ConfigError(field.name, f"must be finite, got {value}")
+        return dataclasses.replace(self, **plain)
 
     def _check_values(self) -> None:
         def need(field, allowed, what):
@@ -291,26 +308,29 @@ class TrainingConfig:
              f"lie between alpha, {self.alpha}, and 1")
         need("xi", self.xi is None or 0 <= self.xi <= 1, "lie in [0, 1]")
         need("dropout", 0 <= self.dropout < 1, "lie in [0, 1)")
-        rate, decay = self.learning_rate, self.weight_decay
-        largest = sys.float_info.max  # a whole number can be less than infinity and still not fit a float
-        need("learning_rate", rate is None or 0 < rate <= largest, "be positive and finite")
-        need("weight_decay", decay is None or 0 <= decay <= largest, "be finite and not negative")
+        need("learning_rate", self.learning_rate is None or self.learning_rate > 0, "be positive")
+        at_least("weight_decay", 0)
         for field in ("width", "heads", "steps", "eval_every", "threads", "batch_size", "checkpoint_every", "words",
                       "tokens"):
             at_least(field, 1)
-        need("data_folder", self.task != "imdb" or self.data_folder is not None,
-             "be given with task imdb: the folder aclImdb of the data set")
-        need("initial_scale", self.initial_scale is None or 0 < self.initial_scale <= largest,
-             "be positive and finite")
-        need("l2", -largest <= self.l2 <= largest, "be finite")
-        need("clip", self.clip is None or 0 < self.clip <= largest, "be positive and finite")
-        for field in ("noise", "noise_floor"):
-            need(field, 0 <= getattr(self, field) <= largest, "be finite and not negative")
-        for field in ("seed", "warmup"):
+        if self.task == "imdb":
+            need("data_folder", self.data_folder is not None,
+                 "be given with task imdb: the folder aclImdb of the data set")
+            try:
+                check_folder(self.data_folder)
+            except FileNotFoundError as error:
+                raise ConfigError("data_folder", f"must be the folder aclImdb of the data set: {error}") from None
+        need("initial_scale", self.initial_scale is None or self.initial_scale > 0, "be positive")
+        need("clip", self.clip is None or self.clip > 0, "be positive")
+        for field in ("noise", "noise_floor", "seed", "warmup"):
             at_least(field, 0)
         need("snapshots", self.snapshots == 0 or self.snapshots >= 2, "be 0, or at least 2 (the first and the last)")
         lstm = task.models == ("lstm",)
         at_least("depth", 3 if lstm else 2)
+        model = self.model or task.models[0]
+        need("depth", self.depth in (None, DEPTH) or model in ("relu-mlp", "lstm"),
+             f"be left out with model {model}, whose depth is its own")
+        need("heads", self.heads == HEADS or model == "transformer", f"be left out with model {model}, which has none")
         need("tf32", not self.tf32 or (self.backend == "cupy" and self.dtype == "float32"),
              "be off but with backend cupy and dtype float32")
         need("batch_size", self.batch_size is None or self.batch_size <= self.train_examples,

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from analysis.ipr import neuron_ipr
+from analysis.multiplicative import has_logarithms
 from analysis.pruning import pruning_curves, pruning_orders
 from layers import TwoLayerNetwork
+from training.config import TrainingConfig
 from training.run import Run
-from training.setup import make_loss
+from training.setup import make_loss, rule_neurons
 from training.tasks import TASKS
+
+# What a title says of settings that are not the usual ones: those whose default depends on others, and those that have
+# the same in every run.
+BY_SETTING = {"activation": "{}", "depth": "depth {}", "initial_scale": "initial scale {:g}", "loss": "{}",
+              "learning_rate": "rate {:g}", "clip": "clipped at {:g}"}
+OTHERS = {"heads": "{} heads", "layer_norm": "LayerNorm", "optimizer": "{}", "dropout": "dropout {:g}",
+          "batch_norm": "BatchNorm", "noise": "noise {:g}", "noise_floor": "at least {:g}", "l2": "L2 {:g}",
+          "schedule": "{}", "batch_size": "batch {}", "dtype": "{}", "tf32": "TF32", "continue_from": "continued"}
 
 
 def describe(run: Run) -> str:
-    """The setting of a run in a line, for titles."""
+    """The setting of a run in a line, for titles: what most differ in, and what is not as usual."""
     config = run.config
     width = f"{'d' if config.model == 'transformer' else 'N'} = {config.width}"
     task = TASKS[config.task]
@@ -26,16 +37,11 @@ def describe(run: Run) -> str:
     else:
         parts = [f"{config.model}, {config.train_size} {task.examples} of {config.task}", width]
     parts += [f"ξ = {config.xi:g}", f"weight decay {config.weight_decay:g}"]
-    if config.dropout:
-        parts.append(f"dropout {config.dropout:g}")
-    if config.batch_norm:
-        parts.append("BatchNorm")
-    if config.noise or config.noise_floor:
-        parts.append(f"noise {config.noise:g}, {config.noise_floor:g}")
-    if config.l2:
-        parts.append(f"L2 {config.l2:g}")
-    if config.batch_size:
-        parts.append(f"batch {config.batch_size}")
+    usual = dataclasses.replace(config, **dict.fromkeys(BY_SETTING)).resolved()
+    parts += [template.format(getattr(config, name)) for name, template in BY_SETTING.items()
+              if getattr(config, name) != getattr(usual, name)]
+    parts += [template.format(getattr(config, name)) for name, template in OTHERS.items()
+              if getattr(config, name) != getattr(TrainingConfig, name)]
     return ", ".join([*parts, f"seed {config.seed}"])
 
 
@@ -61,12 +67,14 @@ def draw_figures(run: Run, folder: Path) -> list[Path]:
     title = describe(run)
     history = {column: run.history[column] for column in run.history.last}
     before, after = run.initial_network(), run.network()
-    start, end = before.neurons(), after.neurons()
+    start, end = (rule_neurons(network, run.config) for network in (before, after))
+    logarithms = has_logarithms(run.config.operation, run.config.p)
     drawn = [figures.training_curves(history, folder / "training_curves.png", title, run.history.grok_step,
                                      run.history.unlearn_step, run.config.xi)]
     if end:
         drawn += [figures.ipr_histogram(neuron_ipr(*start), neuron_ipr(*end), folder / "ipr_histogram.png", title),
-                  figures.neuron_panels(start, end, folder / "neurons.png", title)]
+                  figures.neuron_panels(start, end, folder / "neurons.png", title,
+                                        figures.LOGARITHMS if logarithms else figures.RESIDUES)]
     if isinstance(after, TwoLayerNetwork):
         curves = pruning_curves(after, pruning_sets(run), pruning_orders(neuron_ipr(*end), run.config.seed),
                                 loss=make_loss(run.config))

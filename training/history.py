@@ -14,7 +14,7 @@ COLUMNS = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy",
            "uncorrupted_accuracy", "mean_ipr", "weight_norm")
 
 GROKKED = 0.95   # the test accuracy at which a network counts as having grokked
-UNLEARNED = 0.5  # the corrupted accuracy below which, once above, it counts as having unlearned
+UNLEARNED = 0.5  # the corrupted accuracy below which, once above, it counts as having unlearned, if it stays there
 
 
 class History:
@@ -37,6 +37,10 @@ class History:
         """A column as a float64 array, NaN where the value is not defined."""
         return np.array([math.nan if row[column] is None else row[column] for row in self.rows], dtype=float)
 
+    def columns(self, *names: str) -> dict[str, list[float | None]]:
+        """Some columns as lists, None where a value is not defined."""
+        return {name: [row[name] for row in self.rows] for name in names}
+
     @property
     def last(self) -> dict[str, float | None]:
         """The newest row."""
@@ -53,10 +57,14 @@ class History:
 
     @property
     def unlearn_step(self) -> int | None:
-        """The first evaluated step at which the corrupted accuracy, having been above 0.5, is below 0.5."""
+        """The first evaluated step from which the corrupted accuracy, having been above 0.5, stays below 0.5.
+
+        While a network memorises, its accuracy may come above one half, fall below, and go up for good: that is none.
+        """
         corrupted = self["corrupted_accuracy"]
         learned = np.logical_or.accumulate(corrupted > UNLEARNED)
-        return self.first_step(learned & (corrupted < UNLEARNED))
+        stays = np.logical_and.accumulate((corrupted < UNLEARNED)[::-1])[::-1]
+        return self.first_step(learned & stays)
 
     @property
     def best_test_accuracy(self) -> float | None:

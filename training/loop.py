@@ -10,12 +10,14 @@ import time
 import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from backend import open_device
+from storage import held
 from training.checkpoint import CheckpointError
 from training.config import ConfigError, TrainingConfig
 from training.history import History
@@ -26,10 +28,6 @@ from training.trainer import Trainer
 
 SAVE_EVERY = 30.0
 """Seconds between checkpoints."""
-
-
-class DivergenceError(ArithmeticError):
-    """A measurement, such as the training loss, or a weight became infinite or not a number."""
 
 
 class Interrupted(Exception):
@@ -77,17 +75,19 @@ def train(config: TrainingConfig, folder: Path | None = None, progress: bool = F
     Interrupted
         If `stop` said so. The folder then has a checkpoint of that very step.
     OSError
-        If the folder can no longer be written to. The last checkpoint is whole.
+        If the folder can no longer be written to, or another process is at work in it (`storage.InUseError`). The last
+        checkpoint is whole.
     """
     start = time.perf_counter()
     config = config.resolved()
     if caveat := config.caveat():
         warnings.warn(caveat, stacklevel=2)
-    training = _Training([config], progress, folder, stop)
-    training.trainer.start()
-    if folder is not None:
-        write_config(config, folder)
-    return _train_and_save(training, start)
+    with nullcontext() if folder is None else held(folder):
+        training = _Training([config], progress, folder, stop)
+        training.trainer.start()
+        if folder is not None:
+            _begin(config, folder)
+        return _train_and_save(training, start)
 
 
 def resume(folder: Path, steps: int | None = None, progress: bool = False,
@@ -121,20 +121,33 @@ def resume(folder: Path, steps: int | None = None, progress: bool = False,
         As for `train`.
     """
     start = time.perf_counter()
+    with held(folder):
+        training = _taken_up(folder, steps, progress, stop, threads, checkpoint_every)
+        return _train_and_save(training, start)
+
+
+def _taken_up(folder, steps, progress, stop, threads, checkpoint_every):
+    """The training of a run in its folder, where its last checkpoint stands."""
     saved = read_progress(folder)
     changes = {"steps": steps, "threads": threads, "checkpoint_every": checkpoint_every}
     config = dataclasses.replace(saved.config, **{name: value for name, value in changes.items()
                                                   if value is not None}).resolved()
     if config.steps < saved.step or (config.steps == saved.step and (Path(folder) / "summary.json").exists()):
-        raise ConfigError("steps", f"must be more than the {saved.step} already made, got {config.steps}")
+        raise ConfigError("steps", f"must be more than the {saved.step} already made, got {config.steps}" if steps else
+                          f"must be given, to go on beyond the {saved.step} already made: the run has finished")
     if differences := config.differences(saved.config):
         raise ConfigError("steps", f"must stay {differences['steps'][1]}, since the schedule "
                                    f"{config.schedule} depends on it; got {config.steps}")
     training = _Training([config], progress, folder, stop)
     training.take_up(saved)
+    _begin(config, folder)
+    return training
+
+
+def _begin(config: TrainingConfig, folder: Path) -> None:
+    """Write down that a run is under way in a folder."""
     write_config(config, folder)
     (Path(folder) / "summary.json").unlink(missing_ok=True)  # of a finished run, which this one no longer is
-    return _train_and_save(training, start)
 
 
 def stack_key(config: TrainingConfig) -> TrainingConfig:
@@ -146,7 +159,7 @@ def stack_key(config: TrainingConfig) -> TrainingConfig:
         Resolved.
     """
     return dataclasses.replace(config, seed=0, xi=0.0, dropout=0.5 if config.dropout else 0.0, learning_rate=1.0,
-                               weight_decay=0.0, continue_from=None)
+                               weight_decay=0.0, continue_from=None if config.continue_from is None else "")
 
 
 def train_many(configs: Sequence[TrainingConfig], progress: bool = False, memory: int | None = None) -> list[Run]:
@@ -165,26 +178,49 @@ def train_many(configs: Sequence[TrainingConfig], progress: bool = False, memory
     list of Run
         In the order of the settings. Each draws exactly the random numbers that it would draw alone. A run that
         diverges ends there, with the history that it has, and does not disturb the others: `Run.diverged` says so.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is not allowed, before any run is trained.
+    CheckpointError, BackendError
+        As for `train`.
+    MemoryError
+        If there is no room for a single run. A stack that finds none is divided and trained again.
     """
     configs = [config.resolved() for config in configs]
-    stacks: dict[TrainingConfig, list[int]] = defaultdict(list)
+    stacks: dict[tuple[TrainingConfig, int | None], list[int]] = defaultdict(list)
     for number, config in enumerate(configs):
-        stacks[stack_key(config)].append(number)
+        # Another run's optimiser has made steps of its own: who takes it over is alone.
+        alone = config.continue_from is not None and not config.reset_optimizer
+        stacks[stack_key(config), number if alone else None].append(number)
     runs: dict[int, Run] = {}
     for together in stacks.values():
         left, config = iter(together), configs[together[0]]
-        for size in stack_sizes(len(together), config, open_device(config.backend, config.dtype), memory):
-            numbers, start = list(itertools.islice(left, size)), time.perf_counter()
-            training = _Training([configs[number] for number in numbers], progress)
-            training.trainer.start()
-            runs.update(zip(numbers, training.finish(start), strict=True))
+        sizes = stack_sizes(len(together), config, open_device(config.backend, config.dtype), memory)
+        waiting = deque(list(itertools.islice(left, size)) for size in sizes)
+        while waiting:
+            numbers = waiting.popleft()
+            try:
+                runs.update(zip(numbers, _train_stack([configs[number] for number in numbers], progress), strict=True))
+            except MemoryError:
+                if len(numbers) == 1:
+                    raise
+                half = len(numbers) // 2
+                waiting.extendleft([numbers[half:], numbers[:half]])
     return [runs[number] for number in range(len(configs))]
+
+
+def _train_stack(configs: Sequence[TrainingConfig], progress: bool) -> list[Run]:
+    start = time.perf_counter()
+    training = _Training(configs, progress)
+    training.trainer.start()
+    return training.finish(start)
 
 
 def _train_and_save(training: _Training, start: float) -> Run:
     run = training.finish(start)[0]
-    if run.diverged is not None:
-        raise DivergenceError(run.diverged)
+    run.raise_if_diverged()
     if training.folder is not None:
         run.save(training.folder)
         training.tidy()
@@ -212,11 +248,11 @@ class _Training:
         """Go on from a checkpoint. What was measured only because the run ended there is dropped."""
         self.histories = [saved.history.up_to(saved.step, self.config.eval_every)]
         try:
-            self.trainer.load(saved.arrays, saved.step, saved.optimizer_steps)
+            self.trainer.load(saved.arrays, saved.step, saved.optimizer_steps,
+                              self.histories[0].last["train_accuracy"])
         except ValueError as error:
             path = self.folder / "checkpoint.npz"
             raise CheckpointError(f"{path}: does not fit the run's settings: {error}") from None
-        self.trainer.train_accuracy = [self.histories[0].last["train_accuracy"]]
         for snapshots in self.snapshots:
             snapshots.restore(saved.snapshots, self.histories[0].rows)
 
@@ -244,7 +280,8 @@ class _Training:
                 if self._save_if_due():
                     since, steps = time.perf_counter(), 0
             ms_per_step = 1000 * statistics.median(intervals or [0.0]) / len(self.configs)
-            return [Run(config=one, history=history, arrays=trainer.arrays(run), step=trainer.step_count,
+            return [Run(config=one, history=history, arrays=trainer.arrays(run),
+                        step=trainer.step_count if diverged is None else history.rows[-1]["step"] if history else 0,
                         ms_per_step=ms_per_step, seconds=time.perf_counter() - start,
                         device=trainer.device.description, optimizer_steps=trainer.optimizer.steps,
                         snapshots=self.snapshots[run].kept if self.snapshots else {}, diverged=diverged)

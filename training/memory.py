@@ -1,8 +1,9 @@
 """How much memory a stack of runs takes, and how many runs fit.
 
 What counts is known from shapes: of each run its parameters, their gradients (a set for each chunk) and running
-averages, its data, and what sums gradients of tables; on a GPU also its intermediate results, which on a CPU
-are those of one chunk at a time. The estimate is rough and rather too large.
+averages, its data, and what sums gradients of tables; on a GPU also the intermediate results of all layers, which on a
+CPU are those of one chunk at a time. The estimate is rough and mostly too large. (Where it is too small, and a stack
+finds no room, `train_many` divides it.)
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ SHARE = 0.5
 PER_EXAMPLE = 20 * 8
 """Bytes that each example takes besides: its pair and labels, and the indices by which its rows are read and summed."""
 
-ALIVE = 6
-"""Intermediate results of the widest kind that a GPU holds at once."""
+ALIVE = 4
+"""Intermediate results of the widest kind that a GPU holds for each layer, with those inside of expressions."""
 
 
 def bytes_per_run(config: TrainingConfig, device: Device) -> int:
@@ -40,7 +41,8 @@ def bytes_per_run(config: TrainingConfig, device: Device) -> int:
     on_cpu = device.name == "numpy"
     chunks = len(row_slices(rows, network.row_size)) if on_cpu and not network.couples_rows else 1
     parameters = network.store.flat.size * number * (4 + chunks)
-    intermediate = 0 if on_cpu else ALIVE * max(rows, config.examples - rows) * network.row_size * number
+    layers = sum(not layer.layers for _, layer in network.walk())
+    intermediate = 0 if on_cpu else ALIVE * layers * max(rows, config.examples - rows) * network.row_size * number
     # Images are kept once for all runs, but the batches of an epoch for each: the next ones while the last are there;
     # and noise is added to a copy.
     copied = config.batch_size is not None or config.noise or config.noise_floor
@@ -53,7 +55,7 @@ def free_memory(device: Device) -> int:
     if device.name == "cupy":
         kept = device.xp.get_default_memory_pool().free_bytes()  # by CuPy, for arrays to come
         return device.xp.cuda.runtime.memGetInfo()[0] + kept
-    if "SC_AVPHYS_PAGES" in os.sysconf_names:
+    if "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", ()):  # Windows has none
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return 4 * 2 ** 30  # where the system does not say
 

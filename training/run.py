@@ -25,7 +25,7 @@ from storage import write_atomically, write_json
 from training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from training.config import ConfigError, TrainingConfig
 from training.history import History
-from training.setup import make_network, make_problem
+from training.setup import make_network, make_problem, rule_neurons
 from training.snapshots import State, read_snapshots
 from training.tasks import TASKS
 from training.trainer import split_arrays
@@ -35,6 +35,10 @@ SNAPSHOTS = "snapshots"
 
 RUN_META = ("config", "step", "optimizer_steps", "history", "snapshots")
 """What the checkpoint of a run says besides its arrays: `history` is the digest of its rows so far."""
+
+
+class DivergenceError(ArithmeticError):
+    """A measurement, such as the training loss, or a weight became infinite or not a number."""
 
 
 @dataclass
@@ -62,7 +66,8 @@ class Run:
     snapshots : dict of int to dict of str to array
         The network's state along the way, by step.
     diverged : str, optional
-        What happened, to a run that diverged in a stack.
+        What happened, to a run that diverged in a stack. It has its history until then, and no outcome: neither a
+        summary, nor a folder.
     """
 
     config: TrainingConfig
@@ -93,11 +98,23 @@ class Run:
         """The training and the test set."""
         return make_problem(self.config)
 
+    def raise_if_diverged(self) -> None:
+        """Raise a DivergenceError if it has."""
+        if self.diverged is not None:
+            raise DivergenceError(self.diverged)
+
     def summary(self) -> dict[str, Any]:
-        """What summary.json holds: the last measurements under the names of the history's columns, and what follows."""
+        """What summary.json holds: the last measurements under the names of the history's columns, and what follows.
+
+        Raises
+        ------
+        DivergenceError
+            If the run has diverged.
+        """
+        self.raise_if_diverged()
         last = self.history.last
         network = self.network()
-        neurons = network.neurons()
+        neurons = rule_neurons(network, self.config)
         return {
             **{name: value for name, value in last.items() if name != "step"},
             # A constant counts as periodic in the paper's IPR: of a network that has collapsed this tells the truth.
@@ -118,11 +135,20 @@ class Run:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the run into a folder that exists; each file is replaced as a whole."""
+        """Write the run into a folder that exists; each file is replaced as a whole.
+
+        Raises
+        ------
+        DivergenceError
+            If the run has diverged. Nothing is written then.
+        OSError
+            If the folder cannot be written to.
+        """
+        summary = self.summary()
         write_config(self.config, folder)
         write_progress(Progress(self.config, self.history, self.arrays, self.step, self.optimizer_steps,
                                 sorted(self.snapshots)), folder)
-        write_json(Path(folder) / "summary.json", self.summary())
+        write_json(Path(folder) / "summary.json", summary)
 
 
 @dataclass(frozen=True)

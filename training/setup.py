@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend import Device
+from analysis.multiplicative import by_logarithm, has_logarithms
+from backend import Array, Device
 from data import Problem, digits_problem, mnist_problem, modular_problem
 from data.imdb import imdb_problem
 from data.reviews import TOKENS, WORDS, review_problem
@@ -77,6 +78,25 @@ def make_network(configs: Sequence[TrainingConfig], device: Device) -> Layer:
     else:
         network = TwoLayerNetwork(first.p, first.width, first.activation, dropout, first.batch_norm)
     return network.build(device, per_run([config.seed for config in configs], always=True))
+
+
+def rule_neurons(network: Layer, config: TrainingConfig) -> tuple[Array, ...]:
+    """What each neuron holds, in the order of the residues in which the task's rule is periodic.
+
+    Parameters
+    ----------
+    network : Layer
+        That of a run, or of a stack.
+    config : TrainingConfig
+
+    Returns
+    -------
+    tuple of arrays (..., N, p) or (..., N, p - 1)
+        As `network.neurons()`; of multiplication and division modulo a prime, along the discrete logarithms
+        (`analysis.multiplicative`). Empty where there are no such neurons.
+    """
+    neurons = network.neurons()
+    return tuple(map(by_logarithm, neurons)) if has_logarithms(config.operation, config.p) else neurons
 
 
 def make_loss(config: TrainingConfig) -> MeanSquaredError | CrossEntropy:

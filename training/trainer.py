@@ -23,7 +23,7 @@ from training.chunks import OVERFLOWING, Chunk, Workers, prepare, prepare_backwa
 from training.config import TrainingConfig
 from training.denormals import denormals_flushed
 from training.heap import keep_freed_memory
-from training.setup import make_loss, make_network, make_optimizer, make_problem
+from training.setup import make_loss, make_network, make_optimizer, make_problem, rule_neurons
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Trainer:
         self.schedule = SCHEDULES[config.schedule]
         self.step_count = 0
         self.train_accuracy = [0.0] * len(configs)
+        self._epoch: tuple[int, Array, Array] | None = None  # its number, and the batches of inputs and labels
 
         self.batch_size = config.batch_size or self.train_set.examples
         slices = [slice(0, self.batch_size)] if self.network.couples_rows else self._cut(self.batch_size)
@@ -185,14 +186,14 @@ class Trainer:
         """The inputs and labels of the next batch: an epoch visits the examples in an order of its own."""
         batches = self.train_set.examples // self.batch_size  # the last, incomplete one is dropped
         epoch, number = divmod(self.step_count, batches)
-        if number == 0 or not hasattr(self, "_epoch"):
+        if self._epoch is None or self._epoch[0] != epoch:
             orders = [streams.generator(seed, streams.BATCHES, epoch).permutation(self.train_set.examples)
                       [:batches * self.batch_size].reshape(batches, -1) for seed in self.seeds]
             # Within a batch the order is of no account; sorted, rows that read the same row of U lie side by side.
             order = self.device.asarray(np.sort(np.stack(orders), axis=-1))
             runs = self.device.asarray(np.arange(len(self.seeds)))[:, None, None]
-            self._epoch = self.train_set.inputs[runs, order], self.train_set.labels[runs, order]
-        inputs, labels = self._epoch
+            self._epoch = epoch, self.train_set.inputs[runs, order], self.train_set.labels[runs, order]
+        _, inputs, labels = self._epoch
         return inputs[:, number], labels[:, number]
 
     # ---- measuring ----
@@ -202,7 +203,7 @@ class Trainer:
         xp, D, T = self.device.xp, self.train_set.examples, self.test_set.examples
         train, test = (self._measure(chunks, data) for chunks, data in (
             (self.train_chunks, self.train_set), (self.test_chunks, self.test_set)))
-        neurons, runs = self.network.neurons(), len(self.seeds)
+        neurons, runs = rule_neurons(self.network, self.config), len(self.seeds)
         ipr = xp.broadcast_to(mean_ipr(*neurons), runs) if neurons else xp.full(runs, np.nan)
         # From a GPU all of it is fetched at once.
         measured = to_host(xp.concatenate([train, test[:2], xp.stack([ipr, self.weight_norms()])]))
@@ -249,8 +250,17 @@ class Trainer:
         """The network of one run."""
         return self.network if len(self.configs) == 1 else self.network.member(run)
 
-    def load(self, arrays: Mapping[str, np.ndarray], step: int, optimizer_steps: int) -> None:
-        """Set everything that a single run needs to go on: what `arrays` returned, after that many steps.
+    def load(self, arrays: Mapping[str, np.ndarray], step: int, optimizer_steps: int, train_accuracy: float) -> None:
+        """Set everything that a single run needs to go on.
+
+        Parameters
+        ----------
+        arrays : mapping of str to array
+            What `arrays` returned.
+        step, optimizer_steps : int
+            The steps that had been made by then, and those of the optimiser.
+        train_accuracy : float
+            As last evaluated.
 
         Raises
         ------
@@ -260,7 +270,7 @@ class Trainer:
         state, moments = split_arrays(arrays)
         self.network.load_state(state)
         self.optimizer.load_state(moments, optimizer_steps)
-        self.step_count = step
+        self.step_count, self.train_accuracy = step, [train_accuracy]
 
     def start(self) -> None:
         """Give every run that continues another one its weights, and its optimiser if asked to.

@@ -64,7 +64,7 @@ class TestResume:
         assert (config.threads, config.checkpoint_every) == (3, 7)
 
     @pytest.mark.parametrize(("arguments", "message"), [
-        ("", "--steps must be more than the 30 already made, got 30"),
+        ("", "--steps must be given, to go on beyond the 30 already made: the run has finished"),
         ("--steps 30", "--steps must be more than the 30 already made, got 30"),
         ("--steps 29", "--steps must be more than the 30 already made, got 29"),
         ("--steps 0", "--steps must be at least 1, got 0"),
@@ -169,6 +169,12 @@ class TestConfig:
         quietly("--config", "run/config.json", "--seed", "3", "--xi", "0", "--out", "again")
         assert load_run(Path("again")).config == dataclasses.replace(load_run(run).config, seed=3, xi=0.0)
 
+    def test_of_a_run_with_another_ones_test_set_may_train_on_more(self, run):
+        quietly("--continue-from", "run", "--alpha", "0.2", "--out", "next")
+        assert load_run(Path("next")).config.test_alpha == 0.5
+        quietly("--config", "next/config.json", "--alpha", "0.7", "--out", "more")
+        assert load_run(Path("more")).config.test_alpha == 0.7
+
     def test_needs_no_more_than_a_few_settings(self):
         Path("few.json").write_text('{"p": 11, "width": 24, "steps": 30, "seed": 3}')
         quietly("--config", "few.json", "--out", "few")
@@ -180,9 +186,9 @@ class TestConfig:
         ('{"momentum": 0.9}', "settings.json: momentum is not a setting; there are activation, "),
         ('{"p": "97"}', "settings.json: p must be a whole number, got '97'"),
         ('{"xi": 1.4}', "settings.json: xi must lie in [0, 1], got 1.4"),
-        ('{"alpha": NaN}', "settings.json: alpha must lie in (0, 1], got nan"),
-        ('{"learning_rate": Infinity}', "settings.json: learning_rate must be positive and finite, got inf"),
-        ('{"weight_decay": 1' + 400 * "0" + "}", "settings.json: weight_decay must be finite and not negative, got 1")])
+        ('{"alpha": NaN}', "settings.json: alpha must be finite, got nan"),
+        ('{"learning_rate": Infinity}', "settings.json: learning_rate must be finite, got inf"),
+        ('{"weight_decay": 1' + 400 * "0" + "}", "settings.json: weight_decay must be finite, got 1")])
     def test_with_something_else_than_settings_is_refused(self, text, message, capsys):
         Path("settings.json").write_text(text)
         assert refused(["--config", "settings.json"], capsys).startswith(f"grok.py: error: {message}")
@@ -255,6 +261,13 @@ class TestCompare:
         assert ended.value.code == 1
         assert capsys.readouterr().err in ("grok.py: error: file: File exists\n",
                                            "grok.py: error: file: Not a directory\n")
+
+    @pytest.mark.usefixtures("run")
+    @pytest.mark.parametrize("out", ["run/checkpoint.npz", "both.pdf", "both", "folder.png"])
+    def test_draws_into_a_png_file_alone(self, out, capsys):
+        Path("folder.png").mkdir()
+        assert refused(["--compare", "run", "--out", out], capsys) == (
+            f"grok.py: error: --out must be a file *.png with --compare, got {out}\n")
 
     @pytest.mark.usefixtures("run")
     def test_refuses_one_that_cannot_be_read(self, capsys):

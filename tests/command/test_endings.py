@@ -1,6 +1,10 @@
 """How the command ends when it is stopped, when a run diverges, and what it warns about."""
 
+import os
+import shlex
 import signal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -8,8 +12,11 @@ import numpy as np
 import pytest
 
 import grok
+from storage import held
 from tests.command.calling import TINY, assert_same_runs, quietly, send_at
-from training import read_checkpoint
+from training import load_run, read_checkpoint
+
+ROOT = Path(__file__).parents[2]
 
 
 class TestASignal:
@@ -49,6 +56,51 @@ class TestASignal:
         grok.main([*TINY])
         folder = next(Path("runs").iterdir())
         assert capsys.readouterr().err.endswith(f"go on with --resume {folder}\n")
+
+
+class TestPrinting:
+    """The run is saved by then: what becomes of its table is no failure."""
+
+    def ends(self, tmp_path, command, **environment):
+        script = f"{shlex.join([sys.executable, str(ROOT / 'grok.py'), *TINY, '--no-plot'])} {command}"
+        return subprocess.run(["bash", "-o", "pipefail", "-c", script], cwd=tmp_path, capture_output=True,
+                              env={**os.environ, **environment}, check=False)
+
+    def test_for_nobody_ends_well(self, tmp_path):
+        ended = self.ends(tmp_path, "--out run | true")
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        assert load_run(tmp_path / "run").step == 30
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_where_there_is_no_room_ends_well_and_says_so(self, tmp_path):
+        ended = self.ends(tmp_path, "--out run > /dev/full")
+        assert (ended.returncode, ended.stderr) == (
+            0, b"the results are saved, but cannot be printed: No space left on device\n")
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+    def test_in_an_encoding_without_greek_letters_has_question_marks(self, tmp_path, encoding):
+        ended = self.ends(tmp_path, "--out run", PYTHONIOENCODING=encoding)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        assert b"N = 24, ? = 0.5, ? = 0.35, weight decay 15" in ended.stdout
+
+
+def test_a_folder_that_another_process_works_in_is_refused(run, capsys):
+    with held(run), pytest.raises(SystemExit) as ended:
+        grok.main(["--resume", "run", "--steps", "40"])
+    assert ended.value.code == 2
+    assert capsys.readouterr() == ("", "grok.py: error: run: another process is at work in this folder\n")
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_folder(monkeypatch, capsys):
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "run/config.json")
+
+    monkeypatch.setattr("training.loop.write_config", full)
+    with pytest.raises(SystemExit) as ended:
+        grok.main([*TINY, "--out", "a/run"])
+    assert ended.value.code == 1
+    assert "run/config.json: No space left on device" in capsys.readouterr().err
+    assert not Path("a").exists()
 
 
 class TestTooMuchDecay:

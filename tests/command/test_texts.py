@@ -20,7 +20,7 @@ REFUSED = [
     ("--task reviews --batch-norm", "--batch-norm must be off with an LSTM, got True"),
     ("--model lstm", "--model must be mlp or relu-mlp or transformer with task modular, got lstm"),
     ("--task imdb", "--data-folder must be given with task imdb: the folder aclImdb of the data set, got None"),
-    ("--clip 0", "--clip must be positive and finite, got 0.0"),
+    ("--clip 0", "--clip must be positive, got 0.0"),
     ("--l2 inf", "--l2 must be finite, got inf"),
 ]
 

@@ -15,7 +15,7 @@ MANY = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCh
 
 # What is allowed, said again and independently of the program: the least and the greatest whole number, for p 11 and
 # alpha 0.5 (60 training examples); and for real numbers a condition.
-WHOLE = {"--p": (2, 46_340), "--width": (1, 10 ** 6), "--depth": (2, 1000), "--heads": (1, math.inf),
+WHOLE = {"--p": (2, 46_340), "--width": (1, 10 ** 6), "--depth": (2, 1000), "--heads": (1, 8),
          "--batch-size": (1, 60), "--steps": (1, math.inf), "--eval-every": (1, math.inf), "--seed": (0, math.inf),
          "--threads": (1, math.inf), "--checkpoint-every": (1, math.inf), "--snapshots": (2, math.inf)}
 REAL = {"--alpha": lambda x: 1 / 121 <= x <= 1, "--xi": lambda x: 0 <= x <= 1, "--dropout": lambda x: 0 <= x < 1,
@@ -44,8 +44,8 @@ def options(draw):
     if option in WHOLE:
         value = draw(whole)
         least, most = WHOLE[option]
-        return option, str(value), str(value), (least <= value <= most
-                                                  or (option == "--snapshots" and value == 0))
+        return option, str(value), str(value), ((least <= value <= most and (option != "--heads" or 8 % value == 0))
+                                                or (option == "--snapshots" and value == 0))
     value = draw(real)
     return option, repr(value), repr(value), REAL[option](value)
 
@@ -57,7 +57,8 @@ class Accepted(Exception):
 class TestOptions:
     """Each value is either accepted or refused with its option, itself and exit code 2; nothing is in between."""
 
-    BASE = ["--p=11", "--width=8", "--steps=3", "--heads=1"]
+    BASE = ["--p=11", "--width=8", "--steps=3"]
+    MODELS = {"--depth": ["--model=relu-mlp"], "--heads": ["--model=transformer"]}  # those that have it
 
     @MANY
     @given(options())
@@ -70,7 +71,7 @@ class TestOptions:
         with monkeypatch.context() as patch:
             patch.setattr(grok, "train", accept)
             try:
-                code = run(*self.BASE, f"{name}={text}", "--out", out)
+                code = run(*self.BASE, *self.MODELS.get(name, []), f"{name}={text}", "--out", out)
             except Accepted:
                 code = 0
         output = capsys.readouterr()
@@ -91,12 +92,12 @@ class TestOptions:
     @given(options().filter(lambda option: option[3]))
     def test_that_are_allowed_train(self, tmp_path, capsys, option):
         name, text, _, _ = option
-        if name in ("--p", "--width", "--depth", "--heads", "--steps") and int(text) > 30:
+        if name in ("--p", "--width", "--depth", "--steps") and int(text) > 30:
             text = "30"  # allowed as it is, but no machine has the memory or the time for 10^18 of them
         out = tmp_path / "run"
         with warnings.catch_warnings():
             warnings.simplefilter("always")
-            code = run(*self.BASE, f"{name}={text}", "--out", out)
+            code = run(*self.BASE, *self.MODELS.get(name, []), f"{name}={text}", "--out", out)
         lines = capsys.readouterr().err.splitlines()
         shutil.rmtree(out)
         caveats = [line for line in lines if line.startswith("grok.py: warning: learning rate x weight decay is ")]

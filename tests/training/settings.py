@@ -22,6 +22,7 @@ SETTINGS = {
     "BatchNorm": {"batch_norm": True, "batch_size": 20, "dropout": 0.2},
     "BatchNorm in one piece": {"batch_norm": True, "batch_size": 40, "weight_decay": 1.0},
     "cross-entropy, SGD": {"loss": "cross-entropy", "optimizer": "sgd", "weight_decay": 0.01, "activation": "gelu"},
+    "multiplication": {"operation": "multiply", "weight_decay": 5.0},
     "relu-mlp": {"model": "relu-mlp", "depth": 4, "dropout": 0.2, "batch_size": 30, "learning_rate": 0.01},
     "L2, clipped": {"l2": -1e-4, "clip": 0.01, "batch_size": 30},
     "transformer": {"model": "transformer", "width": 8, "heads": 2},

@@ -78,7 +78,7 @@ def test_two_threads_work_at_the_same_time_each_in_its_own_memory():
 
     def work(chunk):
         both_there.wait()
-        return id(chunk.cache._memory)
+        return id(chunk.cache._workspaces.memory)
 
     workers = Workers(2)
     first, second = workers.run(work, chunks(2))
@@ -88,4 +88,4 @@ def test_two_threads_work_at_the_same_time_each_in_its_own_memory():
 
 def test_a_thread_works_in_the_same_memory_from_chunk_to_chunk():
     workers = Workers(1)
-    assert len(set(workers.run(lambda chunk: id(chunk.cache._memory), chunks(5)))) == 1
+    assert len(set(workers.run(lambda chunk: id(chunk.cache._workspaces.memory), chunks(5)))) == 1

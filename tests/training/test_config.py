@@ -3,6 +3,7 @@ import json
 import math
 import os
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,11 +43,13 @@ def configs(draw):
         "reset_optimizer": st.booleans(),
         "test_alpha": st.floats(alpha, 1),
     }
-    given_ = {"heads": heads, **draw(st.fixed_dictionaries({}, optional=optional))}
-    if transformer and "width" not in given_:
-        given_["heads"] = draw(st.sampled_from([1, 2, 4, 8]))
+    if model == "relu-mlp":
+        optional["depth"] = st.integers(2, 6)
+    given_ = draw(st.fixed_dictionaries({}, optional=optional))
+    if transformer:
+        given_["heads"] = heads if "width" in given_ else draw(st.sampled_from([1, 2, 4, 8]))
     return TrainingConfig(
-        p=p, operation=operation, alpha=alpha, model=model, xi=draw(st.floats(0, 1)), depth=draw(st.integers(2, 6)),
+        p=p, operation=operation, alpha=alpha, model=model, xi=draw(st.floats(0, 1)),
         dropout=draw(st.floats(0, 1, exclude_max=True)), layer_norm=transformer and draw(st.booleans()),
         batch_norm=not transformer and draw(st.booleans()), seed=draw(st.integers(0, 2 ** 64)),
         optimizer=draw(st.sampled_from(["adamw", "adam", "sgd"])), dtype=draw(st.sampled_from(["float32", "float64"])),
@@ -130,7 +133,11 @@ class TestDefaults:
         ({"task": "mnist"}, {"xi": 0.35, "initial_scale": 1.0, "noise": 0.0}),
         ({"task": "mnist", "batch_size": 100}, {"batch_size": 100, "learning_rate": 0.001, "weight_decay": 40}),
     ], ids=str)
-    def test_depend_on_the_setting(self, settings, expected):
+    def test_depend_on_the_setting(self, settings, expected, tmp_path, monkeypatch):
+        for part in ("train", "test"):
+            for kind in ("pos", "neg"):
+                (tmp_path / "aclImdb" / part / kind).mkdir(parents=True)
+        monkeypatch.chdir(tmp_path)
         resolved = TrainingConfig(**settings).resolved().to_dict()
         assert {name: resolved[name] for name in expected} == expected
 
@@ -165,6 +172,7 @@ NOT_ALLOWED = [
     ("batch_size", 0, {}), ("batch_size", -64, {}), ("batch_size", 4705, {}), ("batch_size", 13, {"p": 5}),
     ("checkpoint_every", 0, {}), ("snapshots", 1, {}), ("snapshots", -1, {}),
     ("test_alpha", 0.49, {}), ("test_alpha", 1.01, {}), ("test_alpha", math.nan, {}),
+    ("depth", 4, {}), ("depth", 4, TRANSFORMER), ("heads", 2, {}), ("heads", 2, MNIST), ("heads", 2, REVIEWS),
     ("task", "cifar", {}), ("train_size", 0, MNIST), ("train_size", -1, MNIST), ("train_size", 7001, MNIST),
     ("initial_scale", 0.0, MNIST), ("initial_scale", -8.0, MNIST), ("initial_scale", math.inf, MNIST),
     ("initial_scale", math.nan, MNIST),
@@ -286,6 +294,24 @@ def test_a_task_whose_data_is_not_here_is_refused_with_what_to_install(monkeypat
     monkeypatch.setattr("training.config.digits_available", lambda: False)
     with pytest.raises(ConfigError, match=r"task must .*scikit-learn.*got digits"):
         TrainingConfig(task="digits").resolved()
+
+
+@pytest.mark.parametrize(("field", "number"), [
+    ("seed", np.int64(3)), ("xi", np.float32(0.25)), ("batch_norm", np.True_), ("learning_rate", 1)])
+def test_numbers_of_numpy_become_plain_ones(field, number):
+    value = getattr(TrainingConfig(**{field: number}).resolved(), field)
+    assert value == number
+    assert json.loads(json.dumps(value)) == number
+    assert type(value) in (int, float, bool)
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(TrainingConfig)
+                                   if field.type.startswith("float")])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10 ** 400], ids=["nan", "inf", "-inf", "10^400"])
+def test_every_number_must_be_finite(field, value):
+    with pytest.raises(ConfigError) as refusal:
+        TrainingConfig(**{field: value}).resolved()
+    assert (refusal.value.field, refusal.value.problem[:14]) == (field, "must be finite")
 
 
 class TestTheCaveat:

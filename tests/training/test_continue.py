@@ -178,9 +178,14 @@ class TestAStack:
         for run, (origin, _) in zip(runs, (source, other), strict=True):
             assert_equal(run.initial_network().state(), origin.network().state())
 
-    def test_has_no_optimiser_to_take_over(self, source):
-        with pytest.raises(CheckpointError, match="kept by a single run, not in a stack"):
-            train_many([continued(source, reset_optimizer=False, seed=seed) for seed in range(2)])
+    def test_knows_where_a_run_started_beside_one_that_did_not_continue(self, source):
+        _, run = train_many([small(seed=3, steps=2), continued(source, steps=2)])
+        assert_equal(run.initial_network().state(), source[0].network().state())
+
+    def test_has_no_optimiser_to_take_over_so_that_who_does_is_alone(self, source):
+        configs = [continued(source, reset_optimizer=False, xi=xi, steps=4) for xi in (0.1, 0.2)]
+        for run, config in zip(train_many(configs), configs, strict=True):
+            assert_same_run(run, train(config))
 
 
 class TestRefused:

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from tests.training.settings import Outcome, assert_same, outcomes, small
-from training import read_checkpoint, train, train_many
-from training.loop import DivergenceError
+from training import DivergenceError, TrainingConfig, read_checkpoint, train, train_many
 
 TOO_FAST = {"optimizer": "sgd", "learning_rate": 1e8, "weight_decay": 0.0}
 SAYS_SO = r"the train loss of seed {} is (inf|nan) at step \d+: .*diverged; a smaller learning rate may help"
@@ -59,3 +58,15 @@ class TestARunThatDiverges:
         runs = train_many([small(**TOO_FAST, eval_every=2, steps=10 ** 6, seed=seed) for seed in range(2)])
         assert all(run.diverged for run in runs)
         assert max(run.step for run in runs) <= 10
+
+    @pytest.mark.parametrize("settings", [{"learning_rate": 1e38}, {"task": "mnist", "train_size": 20,
+                                                                    "initial_scale": 1e38}], ids=str)
+    def test_has_no_outcome(self, settings, tmp_path):
+        if "task" not in settings:
+            settings = {"p": 11, **settings}
+        run = train_many([TrainingConfig(width=8, steps=9, eval_every=3, **settings)])[0]
+        assert run.step == (run.history.last["step"] if run.history else 0)
+        for ask in (run.summary, lambda: run.save(tmp_path)):
+            with pytest.raises(DivergenceError, match="has diverged"):
+                ask()
+        assert not list(tmp_path.iterdir())

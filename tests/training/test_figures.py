@@ -4,7 +4,7 @@ from analysis import figures
 from data import OPERATIONS
 from layers import TwoLayerNetwork
 from tests.training.settings import SETTINGS, small
-from training import train
+from training import TrainingConfig, train
 from training.figures import describe, draw_figures, pruning_sets
 
 ALWAYS = {"training_curves.png", "ipr_histogram.png", "neurons.png"}
@@ -68,11 +68,32 @@ class TestPruningSets:
         assert set(pruning_sets(train(small(**setting, steps=1)))) == sets - set(missing)
 
 
+@pytest.mark.parametrize(("operation", "labels"), [("add", figures.RESIDUES), ("divide", figures.LOGARITHMS)])
+def test_neurons_are_drawn_in_the_order_in_which_the_rule_is_periodic(operation, labels, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr("analysis.figures.save", lambda figure, path: drawn.update({path.stem: figure}) or path)
+    draw_figures(train(small(steps=1, operation=operation)), tmp_path)
+    assert [axes.get_xlabel() for axes in drawn["neurons"].axes[-4:]] == [labels[0], *labels, "frequency"]
+
+
 class TestTheTitle:
     def test_has_the_setting(self):
         title = describe(train(small(steps=1, batch_size=20, dropout=0.25, seed=7)))
         assert title == ("mlp, (m + n) mod 11, N = 16, α = 0.6, ξ = 0.3, weight decay 0, dropout 0.25, batch 20, "
-                         "seed 7")
+                         "float64, seed 7")
+
+    @pytest.mark.parametrize(("settings", "told"), [
+        ({}, "weight decay 15, seed 0"),
+        ({"activation": "gelu", "loss": "cross-entropy", "learning_rate": 0.3, "clip": 2.0, "optimizer": "sgd"},
+         "weight decay 15, gelu, cross-entropy, rate 0.3, clipped at 2, sgd, seed 0"),
+        ({"model": "relu-mlp", "depth": 4, "schedule": "warmup-cosine", "dtype": "float64"},
+         "weight decay 20, depth 4, warmup-cosine, float64, seed 0"),
+        ({"model": "transformer", "width": 6, "heads": 2, "layer_norm": True, "l2": 0.1},
+         "weight decay 0.5, 2 heads, LayerNorm, L2 0.1, seed 0"),
+        ({"batch_norm": True}, "weight decay 0, BatchNorm, batch 60, seed 0")], ids=str)
+    def test_has_what_is_not_as_usual(self, settings, told):
+        run = train(TrainingConfig(p=11, steps=1, **settings))
+        assert describe(run).endswith(told)
 
     def test_has_a_sign_for_every_operation(self):
         titles = [describe(train(small(steps=1, operation=operation))) for operation in OPERATIONS]

@@ -43,7 +43,7 @@ def test_curves_have_a_panel_for_what_is_defined(ipr, labels, tmp_path, monkeypa
 
 def test_the_title_tells_of_images():
     assert describe(train(small(steps=1))) == (
-        "relu-mlp, 120 images of mnist, N = 16, ξ = 0.3, weight decay 1, seed 0")
+        "relu-mlp, 120 images of mnist, N = 16, ξ = 0.3, weight decay 1, rate 0.01, float64, seed 0")
 
 
 def test_a_table_has_a_dash_for_what_images_do_not_have(tmp_path):

@@ -205,7 +205,7 @@ class TestRefused:
         self.refused(finished, steps, match=f"^steps must be more than the 20 already made, got {steps}$")
 
     def test_is_a_finished_run_with_nothing_left_to_do(self, finished):
-        self.refused(finished, match="^steps must be more than the 20 already made, got 20$")
+        self.refused(finished, match="^steps must be given, to go on beyond the 20 already made: the run has finished$")
 
     def test_is_an_interrupted_run_with_fewer_steps_than_it_has_made(self, tmp_path):
         interrupt(small(), tmp_path, 12)

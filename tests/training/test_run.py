@@ -233,7 +233,7 @@ class TestItsNetworks:
     def test_at_the_end_has_the_accuracies_that_the_history_ends_with(self, setting):
         run = train(small(**setting))
         network = run.network()
-        problem = modular_problem(11, "add", 0.6, 0.3, 0)
+        problem = modular_problem(11, run.config.operation, 0.6, 0.3, 0)
         for name, data in {"train": problem.train, "test": problem.test}.items():
             right = network.forward(data.inputs, Cache()).argmax(axis=-1) == data.labels
             assert right.mean() == run.history.last[f"{name}_accuracy"]

@@ -47,8 +47,9 @@ class TestAStack:
             trainer.step()
         assert asked == {cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if on else cublas.CUBLAS_COMPUTE_32F}
 
-    def test_on_a_device_reads_nothing_back_within_a_step(self, strict_cupy):
-        with Trainer(stack_of(SETTINGS["dropout"]), open_device("cupy", "float32")) as trainer:
+    @every_setting
+    def test_on_a_device_reads_nothing_back_within_a_step(self, strict_cupy, setting):
+        with Trainer(stack_of(setting), open_device("cupy", "float32")) as trainer:
             before = strict_cupy.ndarray.host_reads
             trainer.step()
             assert strict_cupy.ndarray.host_reads == before
@@ -61,14 +62,15 @@ class TestAStack:
             assert strict_cupy.ndarray.host_reads == before + 1
 
     def test_of_many_runs_comes_back_in_the_order_of_its_settings(self):
-        # Three shapes, interleaved: they train as three stacks.
-        configs = [small(steps=4, seed=seed, **shape) for seed in range(2)
-                   for shape in ({}, {"width": 8}, {"dropout": 0.5})]
+        # Four kinds, interleaved: they train as four stacks.
+        configs = [small(steps=4, seed=seed, **kind) for seed in range(2)
+                   for kind in ({}, {"width": 8}, {"dropout": 0.5}, {"snapshots": 4})]
         runs = train_many(configs)
         assert [run.config for run in runs] == configs
         for run, config in zip(runs, configs, strict=True):
             alone = train(config)
             assert_same(Outcome(run.arrays, run.history.last), Outcome(alone.arrays, alone.history.last))
+            assert list(run.snapshots) == list(alone.snapshots) == ([0, 4] if config.snapshots else [])
 
     def test_of_no_runs_is_empty(self):
         assert train_many([]) == []

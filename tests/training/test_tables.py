@@ -35,7 +35,7 @@ def table(run):
 class TestTheTableOfARun:
     def test_begins_with_its_setting(self, run):
         lines = run_table(run, Path("runs/one")).splitlines()
-        assert lines[0].startswith("mlp, (m + n) mod 11, N = 16, α = 0.5, ξ = 0.3, weight decay 15, seed 0")
+        assert lines[0].startswith("mlp, (m + n) mod 11, N = 16, α = 0.5, ξ = 0.3, weight decay 15, float64, seed 0")
         assert lines[1] == ""
 
     def test_has_the_outcome_line_by_line(self, run):

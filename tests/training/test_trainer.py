@@ -241,6 +241,21 @@ class TestMinibatches:
                 for chunk in trainer.batch_chunks:
                     assert [labels[pair] for pair in (chunk.inputs @ [11, 1]).tolist()] == chunk.labels.tolist()
 
+    def test_are_those_of_their_epoch_after_going_back(self):
+        with Trainer([small(batch_size=self.BATCH)]) as trainer:
+            for _ in range(4):
+                trainer.step()
+            before = trainer.arrays(), 4, trainer.optimizer.steps, 0.0
+            ends = []
+            for _ in range(2):
+                for _ in range(5):  # beyond the end of the epoch
+                    trainer.step()
+                ends.append(trainer.arrays())
+                trainer.load(*before)
+        assert ends[0].keys() == ends[1].keys()
+        for name, array in ends[0].items():
+            np.testing.assert_array_equal(ends[1][name], array)
+
     def test_of_the_whole_training_set_are_full_batches(self):
         settings = {"learning_rate": 0.01, "weight_decay": 1.0}
         whole, full = (outcomes([small(**settings, batch_size=size)])[0] for size in (self.EXAMPLES, None))
