@@ -92,7 +92,7 @@ def experiment(options: Options) -> Outcome:
               *(check for name in SETTINGS for check in _wave_checks(name, measured[name]))]
     config = SETTINGS["full inversion"].resolved()
     title = (f"left and middle: the closed form; right: trained networks, p = {config.p}, N = {config.width}, "
-             f"α = {config.alpha:g}; {len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}")
+             f"α = {config.alpha:g}; {options.told_seeds}")
     figure = _draw(closed, moduli, widths, waves, title, options.out / "analytic.png")
     return Outcome(described(SETTINGS) | {"closed form": {"p": list(moduli), "width": list(widths)}}, measured, checks,
                    [figure])

@@ -61,7 +61,7 @@ def observe_gamma(run: Run) -> dict[str, Any]:
     """The summary of a run, its curves, and of each neuron at the end the IPR and the weight |gamma| of BatchNorm."""
     network = run.network()
     return {"summary": run.summary(),
-            "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS},
+            "history": run.history.columns(*COLUMNS),
             "neuron_ipr": neuron_ipr(*network.neurons()).tolist(),
             "gamma": np.abs(network.state()["gamma"]).ravel().tolist()}
 
@@ -81,7 +81,7 @@ def experiment(options: Options) -> Outcome:
               for check in _checks(name, config, *(measured[which][name] for which in (WITH, WITHOUT, DECAY)))]
     config = SETTINGS[PAPER].resolved()
     title = (f"p = {config.p}, N = {config.width}, α = {config.alpha:g}, batch {config.batch_size}, no weight decay "
-             f"unless stated, {len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}")
+             f"unless stated, {options.told_seeds}")
     figure = _draw(runs, title, options.out / "batchnorm.png")
     return Outcome(described(_flat(settings)), _flat(measured), checks, [figure])
 

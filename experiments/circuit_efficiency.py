@@ -80,7 +80,7 @@ def observe_circuits(run: Run) -> dict[str, Any]:
                           "efficiency": efficiency(size, norms[step], 3),
                           **vars(circuit_strengths(network, train, run.config.p, run.config.operation))})
     return {"summary": run.summary(), "strengths": strengths,
-            "history": {column: [row[column] for row in run.history.rows] for column in ("step", "test_accuracy")}}
+            "history": run.history.columns("step", "test_accuracy")}
 
 
 def experiment(options: Options) -> Outcome:
@@ -270,9 +270,8 @@ def _strength_check(decay, by_size):
 
 def _draw(runs, efficiencies, ungrokked, measured, options):
     """Size against norm, and where networks turn, at all decays; at each, efficiencies and circuits over training."""
-    count = len(options.seeds)
     title = (f"two-layer quadratic network, p = {P}, N = 256, cross-entropy, decay × rate × steps = {E_FOLDS}, "
-             f"{count} seed{'s' if count > 1 else ''}")
+             f"{options.told_seeds}")
     figure, axes = figures.new_figure(2, 1 + len(runs), (4.6 * (1 + len(runs)), 8.4), title)
     (plane, *curves), (turning, *strengths) = axes
     _draw_plane(plane, runs, efficiencies)

@@ -22,19 +22,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from experiments.bars import bar
 from experiments.cells import ROOT, Measure, program_version, run_folder
 from experiments.executors import SchedulerError, add_options, chosen, prepare, worker_died
 from experiments.sweep import sweep, train_and_keep
 from grok import __version__
+from options import tolerant_output
 from storage import write_json
-from training import DivergenceError, TrainingConfig
+from training import ConfigError, DivergenceError, TrainingConfig
 from training.tasks import has_meaning
 
 
@@ -86,6 +86,11 @@ class Options:
     workers: int = 1
     scheduler: str | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def told_seeds(self) -> str:
+        """How many seeds there are, as titles say it."""
+        return plural(len(self.seeds), "seed")
 
 
 class CellsFailed(RuntimeError):
@@ -169,10 +174,11 @@ def train_whole(configs: Sequence[TrainingConfig], options: Options) -> list[Pat
     missing = {folder: config for folder, config in zip(folders, configs, strict=True) if not folder.exists()}
     try:
         with executors() as executor:
-            finished = (map if executor is None else executor.map)(train_and_keep, missing.values(), missing)
-            for _ in tqdm(finished, total=len(missing), desc="first networks", dynamic_ncols=True, leave=False,
-                          disable=None):
-                pass
+            finished = (map if executor is None else executor.map)(
+                train_and_keep, missing.values(), missing, [executor is None] * len(missing))
+            with bar(finished, "first networks", len(missing)) as shown:
+                for _ in shown:
+                    pass
     except Exception as error:
         if not (isinstance(error, DivergenceError) or worker_died(error)):
             raise
@@ -218,6 +224,12 @@ def spread(values: Sequence[float | None]) -> dict[str, Any] | None:
             "min": min(values), "max": max(values), "values": list(values)}
 
 
+def spread_of_known(values: Iterable[float | None]) -> dict[str, Any] | None:
+    """The `spread` of those values that are there; None if none is."""
+    known = [value for value in values if value is not None]
+    return spread(known) if known else None
+
+
 def spreads(results: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, dict[str, Any] | None]:
     """The `spread` of each of the named quantities over results, one for each seed."""
     return {name: spread([result[name] for result in results]) for name in names}
@@ -231,6 +243,11 @@ def show(values: dict[str, Any] | None, digits: int = 3) -> str:
     if len(values["values"]) == 1:
         return mean
     return f"{mean} ({values['min']:.{digits}f} to {values['max']:.{digits}f})"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count and what is counted: "1 seed", "2 seeds"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def run_experiment(name: str, description: str, experiment: Callable[[Options], Outcome], seeds: int, quick_seeds: int,
@@ -255,8 +272,9 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
     Returns
     -------
     int
-        The exit code.
+        The exit code: 0 done; 1 networks or files have failed; 2 an option or a setting is not in order; 130 stopped.
     """
+    tolerant_output()
     parser = argparse.ArgumentParser(prog=f"python -m experiments.{name}", description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smaller size, about two minutes on two cores")
@@ -276,9 +294,9 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
     try:
         outcome = experiment(Options(options.quick, tuple(range(count)), options.backend, options.out, options.cells,
                                      options.workers, options.scheduler, vars(options)))
-    except (CellsFailed, SchedulerError, ImportError, OSError) as error:
+    except (CellsFailed, ConfigError, SchedulerError, ImportError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         print(f"\nstopped; what is finished is stored in {options.cells}/, and the same command goes on from there",
               file=sys.stderr)
@@ -293,7 +311,7 @@ def run_experiment(name: str, description: str, experiment: Callable[[Options], 
         "figures": [path.name for path in outcome.figures]})
     print(checks_table(outcome.checks))
     holding = sum(check.holds for check in outcome.checks)
-    print(f"\n{holding} of {len(outcome.checks)} checks hold, {count} seed{'s' if count > 1 else ''}, {seconds:.0f} s")
+    print(f"\n{holding} of {len(outcome.checks)} checks hold, {plural(count, 'seed')}, {seconds:.0f} s")
     print(f"{options.out}/")
     return 0
 

@@ -34,6 +34,7 @@ from analysis import figures
 from analysis.commutativity import commutativity
 from analysis.phases import LEARNT
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, train_settings
+from experiments.readings import first_where
 from training import Run, TrainingConfig
 
 COMMON = TrainingConfig(p=53, xi=0.0, loss="cross-entropy", eval_every=20, snapshots=40)
@@ -83,8 +84,7 @@ def experiment(options: Options) -> Outcome:
     measured = {name: {key: spread([one[key] for one in group]) for key in group[0]}
                 for name, group in readings.items()}
     checks = [check for name in SETTINGS for check in _checks(name, measured[name])]
-    title = (f"Modular addition, p = {COMMON.p}: answers on pairs and their mirror images, {len(options.seeds)} "
-             f"seed{'s' if len(options.seeds) > 1 else ''}")
+    title = f"Modular addition, p = {COMMON.p}: answers on pairs and their mirror images, {options.told_seeds}"
     return Outcome(described(SETTINGS), measured, checks, [_draw(runs, title, options.out / "commutativity.png")])
 
 
@@ -110,7 +110,7 @@ def read(run: Mapping[str, Any]) -> dict[str, float | None]:
             "both wrong": unseen["both_wrong"], "chance": unseen["chance"], "independent": unseen["independent"],
             "beyond": unseen["agreement"] - unseen["independent"],
             "by heart": split["mirror_accuracy"] - (unseen["pair_accuracy"] + unseen["mirror_accuracy"]) / 2}
-    places = {moment: _first(train, level) for moment, level in TRAIN.items()} | {"half": _passing(test, HALF)}
+    places = {moment: _reached(train, level) for moment, level in TRAIN.items()} | {"half": _passing(test, HALF)}
     found = {"train_accuracy": float(train[-1]), "test_accuracy": float(test[-1])}
     for moment, place in places.items():
         found[moment] = _at(place, steps)
@@ -118,15 +118,15 @@ def read(run: Mapping[str, Any]) -> dict[str, float | None]:
     return found
 
 
-def _first(values, level):
+def _reached(values, level):
     """The place of the first value at a level or above; None if there is none."""
-    return int(np.argmax(values >= level)) if values.max() >= level else None
+    return first_where(range(len(values)), values >= level)
 
 
 def _passing(values, level):
     """Where a curve first passes a level, as a place among its values, linear between two; None if it never does."""
-    first = _first(values, level)
-    return first and first - (values[first] - level) / (values[first] - values[first - 1])
+    place = _reached(values, level)
+    return place and place - (values[place] - level) / (values[place] - values[place - 1])
 
 
 def _at(place, values):

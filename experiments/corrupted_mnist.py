@@ -42,7 +42,7 @@ MEASURED = ("train_accuracy", "test_accuracy", "corrupted_accuracy", "uncorrupte
 def observe_curves(run):
     """The summary of a run and its curves."""
     return {"summary": run.summary(),
-            "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS}}
+            "history": run.history.columns(*COLUMNS)}
 
 
 def experiment(options: Options) -> Outcome:
@@ -54,9 +54,9 @@ def experiment(options: Options) -> Outcome:
     for kind in ("weight decay", "dropout"):
         checks += [_kept_out_check(measured, kind, "some", LEARNT, "it does not fit them"),
                    _kept_out_check(measured, kind, "all", 1 + INVERSION_MARGIN - XI, "full inversion")]
-    first, seeds = settings[NONE], len(options.seeds)
+    first = settings[NONE]
     title = (f"MNIST, {first.train_size} images, ξ = {XI:g}, N = {first.resolved().width}, batches of "
-             f"{first.batch_size}, {seeds} seed{'s' if seeds > 1 else ''}")
+             f"{first.batch_size}, {options.told_seeds}")
     return Outcome(described(settings), measured, checks, [_draw(runs, title, options.out / "corrupted_mnist.png")])
 
 

@@ -46,7 +46,19 @@ from analysis.plateaus import TOLERANCE, plateaus
 from analysis.probes import probe_accuracy
 from analysis.rank import count_falls, effective_rank, numerical_rank
 from data.images import DIGITS
-from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, spreads, train_settings
+from experiments.common import (
+    Check,
+    Options,
+    Outcome,
+    described,
+    run_experiment,
+    show,
+    spread,
+    spread_of_known,
+    spreads,
+    train_settings,
+)
+from experiments.readings import first_where
 from training import COLUMNS, Run, TrainingConfig
 
 SETTING = TrainingConfig(task="digits", train_size=200, width=100, initial_scale=8.0, xi=0.0, loss="mse",
@@ -94,8 +106,7 @@ def observe_layers(run: Run) -> dict[str, Any]:
         layers["effective rank"].append([effective_rank(F) for F in train.values()])
         layers["probe"].append([probe_accuracy(F, problem.train.labels, test[name], problem.test.labels, DIGITS)
                                 for name, F in train.items()])
-    return {"summary": run.summary(),
-            "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS}, "layers": layers}
+    return {"summary": run.summary(), "history": run.history.columns(*COLUMNS), "layers": layers}
 
 
 def experiment(options: Options) -> Outcome:
@@ -106,9 +117,9 @@ def experiment(options: Options) -> Outcome:
     measured = {name: _measured(group) for name, group in readings.items()}
     of_size = _by_size(settings)
     small, *larger = ({name: readings[name] for name in names} for names in of_size.values())
-    first, seeds = next(iter(settings.values())), len(options.seeds)
+    first = next(iter(settings.values()))
     title = (f"{first.task}, N = {first.width}, initial weights × {first.initial_scale:g}, weight decay "
-             f"{first.weight_decay:g}, {seeds} seed{'s' if seeds > 1 else ''}")
+             f"{first.weight_decay:g}, {options.told_seeds}")
     return Outcome(described(settings), measured, [*_depth_checks(small), *_rank_checks(readings),
                                                    *_probe_checks(readings), *_larger_checks(larger)],
                    [_draw_depths(settings, runs, readings, title, options.out / "deep_grokking.png"),
@@ -156,14 +167,14 @@ def read(run: Mapping[str, Any], config: TrainingConfig) -> dict[str, Any]:
     """
     steps, train, test = (np.array(run["history"][name]) for name in ("step", "train_accuracy", "test_accuracy"))
     layers = {name: np.array(values) for name, values in run["layers"].items()}
-    memorised, generalised = _first(steps, train >= MEMORISED), _first(steps, test >= GENERALISED)
+    memorised, generalised = first_where(steps, train >= MEMORISED), first_where(steps, test >= GENERALISED)
     reading = {"test_accuracy": float(test[-1]), "best_test_accuracy": float(test.max()), "memorised": memorised,
                "generalised": generalised, "delay": None, "ratio": None, "half_rise": None, "rises": None,
                "half_fall": dict.fromkeys(RANKS)}
     places = {"start": 0, "memorised": None, "end": -1}
     if memorised is not None:
         late = steps >= memorised
-        reading["half_rise"] = _first(steps[late], test[late] >= (test[late][0] + test[late].max()) / 2)
+        reading["half_rise"] = first_where(steps[late], test[late] >= (test[late][0] + test[late].max()) / 2)
         reading["rises"] = 1 + sum(FIRST_RISE < one.level < float(test.max()) - 2 * TOLERANCE
                                    for one in plateaus(steps[late].tolist(), test[late].tolist()))
         late = layers["step"] >= memorised
@@ -172,7 +183,7 @@ def read(run: Mapping[str, Any], config: TrainingConfig) -> dict[str, Any]:
             mean, at = layers[name].mean(axis=1)[late], layers["step"][late]
             highest = int(np.argmax(mean))
             if (lowest := mean[highest:].min()) < mean[highest]:
-                reading["half_fall"][name] = _first(at[highest:], mean[highest:] <= (mean[highest] + lowest) / 2)
+                reading["half_fall"][name] = first_where(at[highest:], mean[highest:] <= (mean[highest] + lowest) / 2)
         if generalised is not None:
             reading |= {"delay": generalised - memorised, "ratio": generalised / memorised}
     for name in (*RANKS, "probe"):
@@ -183,16 +194,12 @@ def read(run: Mapping[str, Any], config: TrainingConfig) -> dict[str, Any]:
     return reading
 
 
-def _first(steps, condition):
-    return int(steps[np.argmax(condition)]) if condition.any() else None
-
-
 def _measured(group):
     values = spreads(group, ("test_accuracy", "best_test_accuracy"))
     for name in ("memorised", "generalised", "delay", "ratio", "half_rise", "rises"):
-        values[name] = _spread_of(group, name)
+        values[name] = spread_of_known(reading[name] for reading in group)
     for name in RANKS:
-        values[f"half_fall, {name}"] = _spread_of([reading["half_fall"] for reading in group], name)
+        values[f"half_fall, {name}"] = spread_of_known(reading["half_fall"][name] for reading in group)
     for kind in (*RANKS, "probe"):
         for time in TIMES:
             found = [reading[kind][time] for reading in group if reading[kind][time] is not None]
@@ -201,26 +208,21 @@ def _measured(group):
     return values
 
 
-def _spread_of(group, name):
-    """The spread over the runs, perhaps none, that have such a value."""
-    values = [reading[name] for reading in group if reading[name] is not None]
-    return spread(values) if values else None
-
-
 # ---- checks ----
 
 
 def _depth_checks(readings):
     """When networks of several depths, on the same images, memorise and generalise."""
     for name, group in readings.items():
-        ratio = _spread_of(group, "ratio")
+        ratio = spread_of_known(reading["ratio"] for reading in group)
         yield Check(f"{name}: test accuracy {GENERALISED} comes at {LATE} times the steps to memorise, or later, every "
                     "seed", "groks", f"{show(ratio, 1)} times",
                     ratio is not None and len(ratio["values"]) == len(group) and ratio["min"] >= LATE)
     for quantity, claim in (("generalised", f"reaches test accuracy {GENERALISED} later"),
                             ("delay", "has a longer delay, in steps, after memorising"),
                             ("ratio", "has a longer delay, in multiples of the steps to memorise")):
-        spreads_of = {name: _spread_of(group, quantity) for name, group in readings.items()}
+        spreads_of = {name: spread_of_known(reading[quantity] for reading in group)
+                      for name, group in readings.items()}
         known = all(None not in [reading[quantity] for reading in group] for group in readings.values())
         ordered = known and all(one["max"] < other["min"] for one, other in
                                 zip(spreads_of.values(), list(spreads_of.values())[1:], strict=False))
@@ -232,9 +234,9 @@ def _rank_checks(readings):
     """How far the rank falls, and when it and the effective rank do."""
     for name, group in readings.items():
         when, end = (_means(group, time) for time in ("memorised", "end"))
-        last = [spread([ranks[-1] for ranks in _known(group, time)] or [None]) for time in ("memorised", "end")]
+        last = [spread_of_known(ranks[-1] for ranks in _known(group, time)) for time in ("memorised", "end")]
         yield Check(f"{name}: rank at the end is less than half of that when memorised, every seed", "rank falls",
-                    f"{show(spread(when or [None]), 1)} to {show(spread(end), 1)}; last layer "
+                    f"{show(spread_of_known(when), 1)} to {show(spread(end), 1)}; last layer "
                     f"{show(last[0], 1)} to {show(last[1], 1)}",
                     len(when) == len(end) and all(after < before / 2 for after, before in zip(end, when, strict=True)))
     for rank, paper in zip(RANKS, ("rank falls when test accuracy rises", "(not given)"), strict=True):
@@ -243,7 +245,7 @@ def _rank_checks(readings):
                       if reading["half_fall"][rank] is not None]
             yield Check(f"{name}: half of the fall of {rank} comes within a factor {TOGETHER} of the steps of half of "
                         "the rise of test accuracy, every seed", paper,
-                        f"at {show(spread(ratios or [None]), 1)} times the steps",
+                        f"at {show(spread_of_known(ratios), 1)} times the steps",
                         len(ratios) == len(group) and all(1 / TOGETHER <= ratio <= TOGETHER for ratio in ratios))
 
 
@@ -265,7 +267,7 @@ def _probe_checks(readings):
         ends = [(probes[time][0], probes[time][-1]) for probes in every if probes[time] is not None]
         first, last = zip(*ends, strict=True) if ends else ((), ())
         yield Check(claim, "(not given)",
-                    f"first {show(spread(first) if ends else None)}, last {show(spread(last) if ends else None)}",
+                    f"first {show(spread_of_known(first))}, last {show(spread_of_known(last))}",
                     len(ends) == len(every) and bool(np.all(holds(last, first))))
 
 

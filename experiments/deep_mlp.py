@@ -66,9 +66,8 @@ def experiment(options: Options) -> Outcome:
               _need_check({name: group for name, group in runs.items() if settings[name].weight_decay == 0}),
               _dropout_check({name: phases[name] for name in RATES if name in phases}),
               _batchnorm_check(phases[WITH], phases[WITHOUT])]
-    count = len(options.seeds)
     title = (f"ReLU network of three weight layers, α = 0.8; p = 47, N = 256, ξ = 0.2, or where said p = 97, N = 500, "
-             f"ξ = 0.1; {count} seed{'s' if count > 1 else ''}")
+             f"ξ = 0.1; {options.told_seeds}")
     return Outcome(described(settings), measured, checks,
                    [_draw_ends(settings, runs, title, options.out / "deep_mlp.png"),
                     draw_runs(settings, runs, _draw_ipr, "share of neurons", title, options.out / "deep_mlp_runs.png",

@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from experiments.readings import first_where
+
 
 def moments(history: Mapping[str, Sequence[float | None]], level: float) -> dict[str, float | None]:
     """When a run memorised and generalised.
@@ -33,8 +35,8 @@ def moments(history: Mapping[str, Sequence[float | None]], level: float) -> dict
     dict
         "memorised", "generalised", "delay": None where a moment never came, or came at step 0.
     """
-    memorised, generalised = (next((step for step, accuracy in zip(history["step"], history[name], strict=True)
-                                    if accuracy >= level), None) for name in ("train_accuracy", "test_accuracy"))
+    memorised, generalised = (first_where(history["step"], (accuracy >= level for accuracy in history[name]))
+                              for name in ("train_accuracy", "test_accuracy"))
     return {"memorised": memorised, "generalised": generalised,
             "delay": generalised / memorised if memorised and generalised else None}
 

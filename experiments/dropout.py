@@ -64,7 +64,7 @@ def observe_dropout(run: Run) -> dict[str, Any]:
     network, test = run.network(), run.problem().test
     logits = network.forward(test.inputs, Cache()) / (1 - run.config.dropout)
     return {"summary": run.summary(),
-            "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS},
+            "history": run.history.columns(*COLUMNS),
             "neuron_ipr": neuron_ipr(*network.neurons()).tolist(),
             "rescaled_test_loss": float(make_loss(run.config).forward(logits, test.labels, Cache()))}
 
@@ -77,9 +77,8 @@ def experiment(options: Options) -> Outcome:
     runs = train_settings(settings, observe_dropout, options)
     measured = {name: _measured(group) for name, group in runs.items()}
     checks = [*_phase_checks(measured), *_trend_checks(measured), *_loss_checks(measured)]
-    steps, count = next(iter(settings.values())).steps, len(options.seeds)
-    title = (f"p = 97, N = 500, α = 0.5, ξ = 0.35, no weight decay, full batch, {steps} steps, "
-             f"{count} seed{'s' if count > 1 else ''}")
+    steps = next(iter(settings.values())).steps
+    title = f"p = 97, N = 500, α = 0.5, ξ = 0.35, no weight decay, full batch, {steps} steps, {options.told_seeds}"
     return Outcome(described(settings), measured, checks, [_draw(runs, title, options.out / "dropout.png")])
 
 

@@ -25,6 +25,7 @@ from dataclasses import replace
 from analysis import figures
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spreads, train_settings
 from experiments.delay import moments, parts
+from experiments.readings import first_where
 from training import TrainingConfig
 
 LEVEL = 0.8
@@ -53,7 +54,7 @@ STYLES = {WITHOUT: figures.BLUE, WITH: figures.VERMILLION}
 
 def observe_accuracies(run):
     """The accuracies of a run."""
-    return {name: [row[name] for row in run.history.rows] for name in ("step", "train_accuracy", "test_accuracy")}
+    return run.history.columns("step", "train_accuracy", "test_accuracy")
 
 
 def experiment(options: Options) -> Outcome:
@@ -68,8 +69,8 @@ def experiment(options: Options) -> Outcome:
             pairs = [_parts(*(_times(run, level) for run in pair))
                      for pair in zip(*(runs[f"{base}: {name}"] for name in (WITHOUT, WITH)), strict=True)]
             measured[base] |= {f"{name}, level {level:g}": values for name, values in spreads(pairs, PARTS).items()}
-    title = (f"Digits, 200 images, AdamW, weight decay 0.1, {len(options.seeds)} "
-             f"seed{'s' if len(options.seeds) > 1 else ''}; dashed: accuracy {LEVEL}")
+    title = (f"Digits, 200 images, AdamW, weight decay 0.1, {options.told_seeds}; dashed: "
+             f"accuracy {LEVEL}")
     return Outcome(described(settings), measured, list(_checks(measured)),
                    [_draw(runs, title, options.out / "dropout_removes_the_delay.png")])
 
@@ -83,7 +84,7 @@ def _times(run, level=LEVEL):
     set; its accuracies at the end.
     """
     train, test = run["train_accuracy"], run["test_accuracy"]
-    fitted = next((right for accuracy, right in zip(train, test, strict=True) if accuracy >= FITTED), None)
+    fitted = first_where(test, (accuracy >= FITTED for accuracy in train))
     return {**moments(run, level), "test_accuracy, fitted": fitted, "train_accuracy": train[-1],
             "test_accuracy": test[-1]}
 

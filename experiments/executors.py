@@ -118,6 +118,8 @@ class _Processes(ProcessPoolExecutor):
 
     def submit(self, *arguments, **options):
         """As any executor's; it is here that workers are started, which inherit what is blocked."""
+        if not hasattr(signal, "pthread_sigmask"):  # Windows has none
+            return super().submit(*arguments, **options)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             return super().submit(*arguments, **options)

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cells import UNIMPORTANT, program_version
-from experiments.common import commit
+from experiments.common import commit, plural
 from experiments.executors import SchedulerError, add_options, chosen, prepare
 from experiments.sweep import Cell, summary, sweep
 from grok import __version__
+from options import tolerant_output
 from storage import write_atomically, write_json
 from training import ConfigError, TrainingConfig
 
@@ -88,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code; `--help` lists them.
     """
+    tolerant_output()
     parser = argparse.ArgumentParser(prog="python -m experiments.sweep", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("settings", nargs="+", metavar="SETTING=VALUES", help="an axis of the grid, or a single value")
@@ -262,15 +264,24 @@ def to_csv(cells: Sequence[Cell], axes: Sequence[str]) -> str:
 
 
 def report(cells: Sequence[Cell], axes: Sequence[str]) -> str:
-    """What came out, in a few lines: the table if it is short, and how many networks ended in which phase."""
+    """What came out, in a few lines: the table if it is short, and how many networks ended in which phase.
+
+    Networks whose task has no phases are counted among all networks alone.
+    """
     columns = [*axes, "phase", "train_accuracy", "test_accuracy", "grok_step", "unlearn_step"]
     rows = [columns, *([_short(row.get(column)) for column in columns] for row in table(cells, axes))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    ends = Counter("failed" if cell.error is not None else cell.measured["phase"] or "no test set" for cell in cells)
+    ends = Counter(end for cell in cells if (end := _end(cell)) is not None)
     counts = ", ".join(f"{count} {end}" for end, count in ends.most_common())
     return "\n".join([*(lines if len(cells) <= SHOWN else []),
-                      f"{len(cells)} network{'s' if len(cells) > 1 else ''}: {counts}"])
+                      plural(len(cells), "network") + (f": {counts}" if counts else "")])
+
+
+def _end(cell):
+    if cell.error is not None:
+        return "failed"
+    return "no test set" if cell.measured["test_accuracy"] is None else cell.measured["phase"]
 
 
 def _short(value):

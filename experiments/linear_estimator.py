@@ -35,6 +35,7 @@ import numpy as np
 from analysis import figures, linear_estimator
 from analysis.linear_estimator import LATEST, LEVEL
 from analysis.marchenko_pastur import quadrature
+from experiments.bars import bar
 from experiments.common import Check, Options, Outcome, run_experiment, show, spread
 from experiments.linear_simulation import (
     DECAYED,
@@ -77,11 +78,14 @@ def experiment(options: Options) -> Outcome:
     """Simulate the settings and the sweep, and hold them against the solution and the formula."""
     sizes = QUICK_SIZES if options.quick else SIZES
     simulated, times, walked = simulate(sizes, options.seeds, RECORDS)
-    solved = {setting: solve(setting, sizes["d_in"]) for setting in SETTINGS}
-    swept = {d_in: {ratio: _compare(of_ratio, Setting(ratio), d_in) for ratio, of_ratio in of_size.items()}
-             for d_in, of_size in times.items()}
-    line = {ratio: _grokking_time(linear_estimator.learning_times(quadrature(ratio), LEARNING_RATE, TOLERANCE))
-            for ratio in LINE}
+    with bar(SETTINGS, "solutions") as shown:
+        solved = {setting: solve(setting, sizes["d_in"]) for setting in shown}
+    with bar(times.items(), "solutions of the sweep") as shown:
+        swept = {d_in: {ratio: _compare(of_ratio, Setting(ratio), d_in) for ratio, of_ratio in of_size.items()}
+                 for d_in, of_size in shown}
+    with bar(LINE, "line of the solution") as shown:
+        line = {ratio: _grokking_time(linear_estimator.learning_times(quadrature(ratio), LEARNING_RATE, TOLERANCE))
+                for ratio in shown}
     formula = formula_errors(swept[sizes["d_in"]])
     measured = {setting.name: _summary(simulated[setting], solved[setting]) | _compare(
         simulated[setting]["times"], setting, sizes["d_in"]) for setting in SETTINGS}
@@ -92,8 +96,7 @@ def experiment(options: Options) -> Outcome:
               *_variant_checks(measured), _walk_check(measured["walked"])]
     settings = {"model": {"learning_rate": LEARNING_RATE, "tolerance": TOLERANCE, **sizes},
                 **{one.name: {"ratio": one.ratio, "outputs": one.outputs, "decay": one.decay} for one in SETTINGS}}
-    title = (f"d_in = {sizes['d_in']}, η = {LEARNING_RATE:g}, ε = {TOLERANCE:g}, "
-             f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}")
+    title = f"d_in = {sizes['d_in']}, η = {LEARNING_RATE:g}, ε = {TOLERANCE:g}, {options.told_seeds}"
     drawn = [_draw_curves(simulated, solved, f"{title}, d_out = 1", options.out / "linear_estimator.png"),
              _draw_times(simulated, solved, swept, line, title, options.out / "linear_estimator_times.png")]
     return Outcome(settings, measured, checks, drawn)

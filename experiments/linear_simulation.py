@@ -15,6 +15,7 @@ import numpy as np
 from analysis import linear_estimator
 from analysis.linear_estimator import LATEST
 from data.teacher import gaussian_inputs, teacher_and_student
+from experiments.bars import bar
 
 LEARNING_RATE, TOLERANCE = 0.01, 1e-3
 
@@ -109,19 +110,20 @@ def simulate(sizes: Mapping[str, Any], seeds: Sequence[int], records: Sequence[f
     gathered = {setting: {"train": [], "test": [], "times": []} for setting in SETTINGS}
     times = {d_in: {ratio: [] for ratio in sizes["sweep"]} for d_in in (sizes["smaller d_in"], sizes["d_in"])}
     walked = []
-    for d_in, of_size in times.items():
-        whole = d_in == sizes["d_in"]
-        for ratio in sorted({*sizes["sweep"], *(setting.ratio for setting in SETTINGS if whole)}):
-            for seed in seeds:
-                simulation = Simulation(d_in, ratio, sizes["fresh inputs"], seed)
-                if ratio in of_size:
-                    of_size[ratio].append(simulation.times(Setting(ratio)))
-                for setting in (one for one in SETTINGS if whole and one.ratio == ratio):
-                    gathered[setting]["times"].append(simulation.times(setting))
-                    for column, curves in simulation.curves(records, setting).items():
-                        gathered[setting][column].append(curves)
-                if whole and seed == seeds[0] and ratio in [one.ratio for one in MAIN]:
-                    walked += [simulation.walked_apart(WALK, decay) for decay in (0.0, HALVED.decay)]
+    settings = {d_in: SETTINGS if d_in == sizes["d_in"] else () for d_in in times}
+    sets = [(d_in, ratio, seed) for d_in in times
+            for ratio in sorted({*sizes["sweep"], *(setting.ratio for setting in settings[d_in])}) for seed in seeds]
+    with bar(sets, "training sets") as shown:
+        for d_in, ratio, seed in shown:
+            simulation = Simulation(d_in, ratio, sizes["fresh inputs"], seed)
+            if ratio in times[d_in]:
+                times[d_in][ratio].append(simulation.times(Setting(ratio)))
+            for setting in (one for one in settings[d_in] if one.ratio == ratio):
+                gathered[setting]["times"].append(simulation.times(setting))
+                for column, curves in simulation.curves(records, setting).items():
+                    gathered[setting][column].append(curves)
+            if settings[d_in] and seed == seeds[0] and ratio in [one.ratio for one in MAIN]:
+                walked += [simulation.walked_apart(WALK, decay) for decay in (0.0, HALVED.decay)]
     curves = {setting: {name: one[name] if name == "times" else np.stack(one[name], axis=1) for name in one}
               for setting, one in gathered.items()}
     return curves, times, walked

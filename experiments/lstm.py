@@ -36,7 +36,8 @@ from analysis import figures
 from analysis.phases import LEARNT
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, train_settings
 from experiments.measures import observe_progress
-from experiments.progress_measures import LABELS, MEASURES, movements, since_memorised
+from experiments.progress_measures import LABELS, MEASURES, followed, movements
+from experiments.readings import first_where
 from training import TrainingConfig
 
 SCALES = {1.0: figures.BLUE, 6.0: figures.VERMILLION}
@@ -62,7 +63,7 @@ def experiment(options: Options) -> Outcome:
     readings = {name: [_reading(run, LEVELS[name.split(",")[0]]) for run in group] for name, group in runs.items()}
     measured = {name: _measured(group) for name, group in readings.items()}
     measured["IMDb"] = {"run": "IMDb" in texts}
-    seeds = f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}"
+    seeds = options.told_seeds
     title = f"LSTM on {' and '.join(texts)}{'' if 'IMDb' in texts else ' made here (IMDb was not run)'}, {seeds}"
     return Outcome(described(settings), measured, [check for text in texts for check in _checks(text, readings)],
                    [_draw(texts, runs, title, options.out / "lstm.png")])
@@ -83,19 +84,19 @@ def _name(text, scale):
 
 def _reading(run, level):
     """When a run memorised and generalised (None if never), how it ends, and when each measure moves."""
-    memorised, norm_memorised = _first(run["history"], "train_accuracy", LEARNT)
-    generalised, norm_generalised = _first(run["history"], "test_accuracy", level)
+    memorised, norm_memorised = _reached(run["history"], "train_accuracy", LEARNT)
+    generalised, norm_generalised = _reached(run["history"], "test_accuracy", level)
     return {"memorised": memorised, "generalised": generalised,
             "delay": generalised / memorised if memorised and generalised else None,
             "norm_memorised": norm_memorised, "norm_generalised": norm_generalised,
             **{name: run["summary"][name] for name in MEASURED},
-            "moves": movements(since_memorised(run["progress"]))}
+            "moves": movements(followed(run["progress"]))}
 
 
-def _first(history, name, level):
+def _reached(history, name, level):
     """The first step at which an accuracy is reached, and the weight norm then."""
-    return next(((step, norm) for step, norm, accuracy in zip(history["step"], history["weight_norm"], history[name],
-                                                              strict=True) if accuracy >= level), (None, None))
+    reached = [accuracy >= level for accuracy in history[name]]
+    return first_where(history["step"], reached), first_where(history["weight_norm"], reached)
 
 
 def _measured(group):

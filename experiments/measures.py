@@ -8,6 +8,7 @@ from analysis.ipr import neuron_ipr
 from analysis.mirrors import accuracy_by_mirror
 from analysis.progress import progress_measures
 from training import COLUMNS, Run
+from training.setup import rule_neurons
 
 
 def observe(run: Run) -> dict[str, Any]:
@@ -20,8 +21,8 @@ def observe(run: Run) -> dict[str, Any]:
         None where undefined. "neuron_ipr": N numbers.
     """
     return {"summary": run.summary(),
-            "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS},
-            "neuron_ipr": neuron_ipr(*run.network().neurons()).tolist()}
+            "history": run.history.columns(*COLUMNS),
+            "neuron_ipr": neuron_ipr(*rule_neurons(run.network(), run.config)).tolist()}
 
 
 def observe_mirrors(run: Run) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def observe_mirrors(run: Run) -> dict[str, Any]:
     """
     mirrored, unmirrored = accuracy_by_mirror(run.network(), run.problem())
     return {"summary": run.summary(),
-            "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS},
+            "history": run.history.columns(*COLUMNS),
             "mirrored_accuracy": mirrored, "unmirrored_accuracy": unmirrored}
 
 
@@ -55,5 +56,5 @@ def observe_progress(run: Run) -> dict[str, Any]:
         progress.append({**{column: rows[step][column] for column in COLUMNS},
                          **progress_measures(network, inputs, run.config.seed)})
     return {"summary": run.summary(),
-            "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS},
+            "history": run.history.columns(*COLUMNS),
             "progress": {name: [values[name] for values in progress] for name in progress[0]}}

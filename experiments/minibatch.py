@@ -61,7 +61,7 @@ def experiment(options: Options) -> Outcome:
     measured = {name: _measured(group) for name, group in runs.items()}
     config = settings[NOISY].resolved()
     title = (f"p = {config.p}, N = {config.width}, α = {config.alpha:g}, no weight decay unless stated, "
-             f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}")
+             f"{options.told_seeds}")
     return Outcome(described(settings), measured, list(_checks(batches, runs, measured)),
                    [_draw(batches, runs, measured, title, options.out / "minibatch.png")])
 

@@ -43,6 +43,7 @@ from experiments.common import (
     Options,
     Outcome,
     described,
+    plural,
     run_experiment,
     show,
     spread,
@@ -50,6 +51,7 @@ from experiments.common import (
     train_all,
     train_settings,
 )
+from experiments.readings import first_where
 from layers import Cache
 from training import TrainingConfig
 from training.setup import make_loss
@@ -102,8 +104,7 @@ def observe_parts(run):
     actual[~live[steps[-1]]] = 0
     hits = {name: network.forward(data.inputs, Cache()).argmax(axis=-1) == data.labels
             for name, data in (("train", problem.train), ("test", problem.test))}
-    return {"history": {name: [row[name] for row in run.history.rows]
-                        for name in ("step", "train_accuracy", "test_accuracy", "weight_norm")},
+    return {"history": run.history.columns("step", "train_accuracy", "test_accuracy", "weight_norm"),
             "moments": moments,
             "shares": {"silent": float(np.mean(~live[steps[-1]])), "never": float(never.mean()),
                        "blank": float(blank.mean()), "never, as foretold": float(near.mean())},
@@ -148,8 +149,8 @@ def _measured(group):
 def _read(run):
     moments = run["moments"]
     first, last = moments[0], moments[-1]
-    memorised = next((one for one in moments if one["train_accuracy"] >= MEMORISED), None)
-    generalised = next((one for one in moments if one["test_accuracy"] >= GENERALISED), None)
+    memorised = first_where(moments, (one["train_accuracy"] >= MEMORISED for one in moments))
+    generalised = first_where(moments, (one["test_accuracy"] >= GENERALISED for one in moments))
     read = {"train_accuracy": last["train_accuracy"], "test_accuracy": last["test_accuracy"],
             "memorised": memorised and memorised["step"], "generalised": generalised and generalised["step"]}
     for name in ("norm", "live", "silent", "always", "never", "blank"):
@@ -228,7 +229,7 @@ def _draw(runs, seeds, path):
                       for run in of_task[GROWING]]
             figures.draw_curve(norm, at, values, label=f"norm with -delta: {label}", **style)
         count = seeds if task == "digits" else 1
-        accuracy.set(title=f"{task}, {count} seed{'s' if count > 1 else ''}", ylim=(-0.03, 1.05), ylabel="accuracy")
+        accuracy.set(title=f"{task}, {plural(count, 'seed')}", ylim=(-0.03, 1.05), ylabel="accuracy")
         norm.set(title=f"{task}, with weight decay", ylabel="weight norm")
         norm.set_ylim(bottom=0)
         for panel in (accuracy, norm):

@@ -145,7 +145,7 @@ def experiment(options: Options) -> Outcome:
     families = {family: {value: panels[family, value] for value in size.values[family]}
                 for family in options.given["panels"]}
     checks = [check for family, group in families.items() for check in CHECKS[family](group)]
-    title = f"p = {size.p}, N = {size.width}, {len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}"
+    title = f"p = {size.p}, N = {size.width}, {options.told_seeds}"
     drawn = [draw(family, group, title, options.out / f"{family}.png") for family, group in families.items()]
     settings = described({f"{NAMES[family]} {value:g}": config(size, family, value, 0, 0.0, size.alphas[0])
                           for family, value in chosen})

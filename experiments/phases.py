@@ -68,7 +68,7 @@ def experiment(options: Options) -> Outcome:
     measured = {name: _measured(group) for name, group in runs.items()}
     checks = [check for name, config in settings.items() for check in _checks(name, config, measured[name])]
     checks.append(_memorising_neurons_check(measured))
-    title = f"p = 97, N = 500, full batch, {len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}"
+    title = f"p = 97, N = 500, full batch, {options.told_seeds}"
     return Outcome(described(settings), measured, checks, [_draw(settings, runs, title, options.out / "phases.png")])
 
 

@@ -47,9 +47,9 @@ import numpy as np
 from analysis import figures
 from analysis.correlation import rank_correlation
 from analysis.lead_lag import END, START, lag, order, step_at, straightness
-from analysis.phases import LEARNT
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, train_settings
 from experiments.measures import observe_progress
+from experiments.readings import since_memorised
 from training import TrainingConfig
 
 DIGITS, GROWING, MNIST, MODULAR = SETTINGS = ("digits", "growing norm", "MNIST", "modular addition")
@@ -79,10 +79,10 @@ def experiment(options: Options) -> Outcome:
     """Follow the measures over training, and tell when each moves."""
     settings = _settings(QUICK_STEPS if options.quick else STEPS)
     runs = train_settings(settings, observe_progress, options)
-    curves = {name: [since_memorised(run["progress"]) for run in group] for name, group in runs.items()}
+    curves = {name: [followed(run["progress"]) for run in group] for name, group in runs.items()}
     moves = {name: [movements(one) for one in group] for name, group in curves.items()}
     checks = [check for name in settings for check in _checks(name, moves[name])]
-    seeds = f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}"
+    seeds = options.told_seeds
     return Outcome(described(settings), {name: _measured(runs[name], moves[name]) for name in settings}, checks,
                    [_draw_curves(runs, curves, f"Progress measures over training, {seeds}",
                                  options.out / "progress_measures.png"),
@@ -97,22 +97,20 @@ def _settings(steps):
             MODULAR: TrainingConfig(steps=steps[MODULAR], snapshots=SNAPSHOTS)}
 
 
-def since_memorised(progress: Mapping[str, Sequence[float | None]]) -> dict[str, np.ndarray]:
-    """The curves of a run from the first snapshot on that has learnt its training set; from the last if none has.
+def followed(progress: Mapping[str, Sequence[float | None]]) -> dict[str, np.ndarray]:
+    """The curves of a run since it has memorised, with the logarithm of circuit complexity.
 
     Parameters
     ----------
     progress : mapping of str to sequence
-        As `observe_progress` leaves it; what is undefined is left out.
+        As `observe_progress` leaves it.
 
     Returns
     -------
     dict of str to array (n,)
-        With the logarithm of circuit complexity.
+        See `readings.since_memorised`.
     """
-    train = np.array(progress["train_accuracy"])
-    first = int(np.argmax(train >= LEARNT)) if train.max() >= LEARNT else len(train) - 1
-    curves = {name: np.array(values[first:]) for name, values in progress.items() if None not in values}
+    curves = since_memorised(progress)
     return curves | {"log_circuit_complexity": np.log(np.maximum(curves["circuit_complexity"], np.finfo(float).tiny))}
 
 
@@ -122,7 +120,7 @@ def movements(curves: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     Parameters
     ----------
     curves : mapping of str to array (n,)
-        As `since_memorised` returns them.
+        As `followed` returns them.
 
     Returns
     -------

@@ -51,8 +51,7 @@ def experiment(options: Options) -> Outcome:
     needed = np.array([measured[name]["needed"]["values"] for name in settings])
     exponents, factors = zip(*(power_law(widths, of_seed) for of_seed in needed.T), strict=True)
     measured["power law"] = {"exponent": spread(exponents), "factor": spread(factors)}
-    title = (f"p = 97, α = 0.5, ξ = 0.35, weight decay 1, {steps} steps, "
-             f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}")
+    title = f"p = 97, α = 0.5, ξ = 0.35, weight decay 1, {steps} steps, {options.told_seeds}"
     return Outcome(described(settings), measured, _checks(widths, measured),
                    [_draw(widths, list(runs.values()), needed, title, options.out / "prune_width.png")])
 

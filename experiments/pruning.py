@@ -68,8 +68,7 @@ def experiment(options: Options) -> Outcome:
     runs = train_settings(SETTINGS, observe_pruning, options)
     checks = [*_figure_checks(runs["coexistence"]),
               *(check for phase in ("coexistence", "partial inversion") for check in _order_checks(phase, runs[phase]))]
-    seeds = f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}"
-    title = f"p = 97, N = 500, α = 0.5, ξ = 0.35, full batch, {seeds}"
+    title = f"p = 97, N = 500, α = 0.5, ξ = 0.35, full batch, {options.told_seeds}"
     return Outcome(described(SETTINGS), {name: _measured(group) for name, group in runs.items()}, checks,
                    [_draw(quantity, runs, title, options.out / f"pruning_{quantity}.png")
                     for quantity in ("accuracy", "loss")])

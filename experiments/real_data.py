@@ -30,8 +30,9 @@ from dataclasses import replace
 import numpy as np
 
 from analysis import figures
-from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, train_settings
+from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread_of_known, train_settings
 from experiments.delay import moments
+from experiments.readings import first_where
 from training import TrainingConfig
 
 LEVEL, FITTED, BEFORE = 0.8, 0.95, 0.5
@@ -56,8 +57,7 @@ MARKS = {"T_train": {"color": figures.BLUE, "linestyle": "--", "marker": "o"},
 
 def observe_accuracies(run):
     """The accuracies and the weight norm of a run over its evaluated steps."""
-    return {name: [row[name] for row in run.history.rows]
-            for name in ("step", "train_accuracy", "test_accuracy", "weight_norm")}
+    return run.history.columns("step", "train_accuracy", "test_accuracy", "weight_norm")
 
 
 def experiment(options: Options) -> Outcome:
@@ -70,11 +70,10 @@ def experiment(options: Options) -> Outcome:
     mnist = {} if options.quick else _mnist()
     runs |= train_settings(mnist, observe_accuracies, replace(options, seeds=options.seeds[:1]))
     readings = {name: [read(run) for run in group] for name, group in runs.items()}
-    measured = {name: {key: _spread([reading[key] for reading in group]) for key in group[0]}
-                for name, group in readings.items()}
+    measured = {name: {key: spread_of_known(None if reading[key] is None else float(reading[key]) for reading in group)
+                       for key in group[0]} for name, group in readings.items()}
     checks = [*_grok_checks(readings, measured), *_order_checks(readings, scales, decays)]
-    seeds = len(options.seeds)
-    title = (f"Images of digits: 3 layers, width 200, AdamW; 200 of 8 × 8, {seeds} seed{'s' if seeds > 1 else ''}"
+    title = (f"Images of digits: 3 layers, width 200, AdamW; 200 of 8 × 8, {options.told_seeds}"
              f"{'' if options.quick else '; MNIST 1000 images, one seed'}; × scale: of the initial weights")
     return Outcome(described(digits | mnist), measured, checks,
                    [_draw(runs, readings, scales, decays, title, options.out / "real_data.png")])
@@ -106,17 +105,10 @@ def read(run: dict) -> dict[str, float | bool | None]:
         As `observe_accuracies` returns it.
     """
     train, test = run["train_accuracy"], run["test_accuracy"]
-    fitted = next((number for number, accuracy in enumerate(train) if accuracy >= FITTED), None)
-    when_fitted = None if fitted is None else test[fitted]
+    when_fitted = first_where(test, (accuracy >= FITTED for accuracy in train))
     return {**moments(run, LEVEL), "test_when_fitted": when_fitted, "train_accuracy": train[-1],
             "test_accuracy": test[-1], "norm_start": run["weight_norm"][0], "norm_end": run["weight_norm"][-1],
             "groks": when_fitted is not None and when_fitted < BEFORE and test[-1] >= LEVEL}
-
-
-def _spread(values):
-    """The spread of what there is; None if nothing is."""
-    there = [float(value) for value in values if value is not None]
-    return spread(there) if there else None
 
 
 def _grok_checks(readings, measured):

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from options import tolerant_output
 from storage import write_atomically, write_json
 
 ORDER = ("phases", "two_stages", "pruning", "dropout", "batchnorm", "minibatch", "analytic", "transformer", "deep_mlp",
@@ -27,12 +28,13 @@ ORDER = ("phases", "two_stages", "pruning", "dropout", "batchnorm", "minibatch",
 """The experiments as they follow each other in the papers; others come after them."""
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+"""Of a checkout; a program that was installed has none."""
 
 NEEDED = ("experiment", "command", "commit", "quick", "seeds", "device", "seconds", "checks", "figures")
 
 
 class ResultError(ValueError):
-    """A result.json cannot be read, or lacks what the report needs."""
+    """A result cannot be read, or lacks what the report needs."""
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -66,17 +68,23 @@ def collect(folders: Sequence[Path], kept: Path) -> list[str]:
     -------
     list of str
         The names of the experiments.
+
+    Raises
+    ------
+    ResultError
+        If a result or a figure of it is missing or damaged; nothing is copied then.
     """
-    names = []
-    for folder in folders:
-        result = read_result(folder / "result.json")
+    results = {folder: read_result(folder / "result.json") for folder in folders}
+    for folder, result in results.items():
+        if missing := [figure for figure in result["figures"] if not (folder / figure).is_file()]:
+            raise ResultError(f"{folder}: lacks {', '.join(missing)}, which its result.json names")
+    for folder, result in results.items():
         place = kept / result["experiment"]
         place.mkdir(parents=True, exist_ok=True)
         for figure in result["figures"]:
             shutil.copyfile(folder / figure, place / figure)
         write_json(place / "result.json", result)
-        names.append(result["experiment"])
-    return names
+    return [result["experiment"] for result in results.values()]
 
 
 def report(results: Sequence[Mapping[str, Any]], figures: str) -> str:
@@ -147,23 +155,28 @@ def _table(titles, rows):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
+    tolerant_output()
     parser = argparse.ArgumentParser(prog="python -m experiments.report", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="*",
                         help="folders of results (default: all in runs/experiments)")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="where the report goes (default: the project's docs/)")
+    parser.add_argument("--docs", type=Path, help="where the report goes (default: the project's docs/)")
     options = parser.parse_args(arguments)
+    if options.docs is None and not (DOCS / "reproduction").is_dir():
+        print(f"{parser.prog}: error: {DOCS} is not the docs/ of a checkout; say with --docs where the report goes",
+              file=sys.stderr)
+        return 2
+    docs = options.docs or DOCS
     folders = options.folders or sorted(path.parent for path in Path("runs/experiments").glob("*/result.json"))
-    kept = options.docs / "reproduction"
+    kept = docs / "reproduction"
     try:
         new = collect(folders, kept)
         results = [read_result(path) for path in sorted(kept.glob("*/result.json"))]
-        write_atomically(options.docs / "reproduction.md", report(results, kept.name))
+        write_atomically(docs / "reproduction.md", report(results, kept.name))
     except (ResultError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
-    print(f"{options.docs / 'reproduction.md'}: {len(results)} experiments"
-          + (f", new: {', '.join(new)}" if new else ""))
+    print(f"{docs / 'reproduction.md'}: {len(results)} experiments" + (f", new: {', '.join(new)}" if new else ""))
     return 0
 
 

@@ -30,7 +30,6 @@ The quick size has one seed, and two of the five strengths of noise.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +44,7 @@ from analysis.matrix_entropy import matrix_entropy, mutual_information
 from analysis.phases import LEARNT
 from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, train_settings
 from experiments.delay import moments, parts
+from experiments.readings import since_memorised
 from training import Run, TrainingConfig
 
 IMAGES = TrainingConfig(task="digits", steps=12_000, eval_every=20, snapshots=30)
@@ -88,8 +88,7 @@ def observe_entropies(run: Run) -> dict[str, Any]:
                       "entropy": entropy, "perturbed_entropy": perturbed_entropy,
                       "entropy_difference": perturbed_entropy - entropy, "shared_information": shared,
                       "information_difference": information - shared})
-    return {"history": {name: [row[name] for row in run.history.rows]
-                        for name in ("step", "train_accuracy", "test_accuracy")},
+    return {"history": run.history.columns("step", "train_accuracy", "test_accuracy"),
             "entropies": {name: [one[name] for one in found] for name in found[0]}}
 
 
@@ -101,7 +100,7 @@ def experiment(options: Options) -> Outcome:
     curves = {name: [since_memorised(run["entropies"]) for run in group] for name, group in runs.items()}
     measured = {name: _measured(runs[name], times[name], curves[name], times[ORDINARY]) for name in runs}
     checks = [*_noise_checks(measured), *_entropy_checks(curves)]
-    seeds = f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}"
+    seeds = options.told_seeds
     return Outcome(described(settings), measured, checks,
                    [_draw(runs, times, f"200 digits, trained with noise on the pixels, {seeds}; dashed: {LEVEL}",
                           options.out / "robustness.png"),
@@ -116,13 +115,6 @@ def _settings(noises):
 
 
 # ---- reading the runs ----
-
-def since_memorised(entropies: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
-    """The curves of a run from the first snapshot on that has learnt its training set; from the last if none has."""
-    train = np.array(entropies["train_accuracy"])
-    first = int(np.argmax(train >= LEARNT)) if train.max() >= LEARNT else len(train) - 1
-    return {name: np.array(values[first:]) for name, values in entropies.items()}
-
 
 def _measured(runs, times, curves, ordinary):
     """Of one way to train images: the delay, what it takes off that of ordinary training, and how each curve moves."""

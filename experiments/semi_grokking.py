@@ -34,8 +34,20 @@ import numpy as np
 
 from analysis import figures
 from analysis.plateaus import MIDDLING, TOLERANCE, middling, plateaus
-from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, spreads, train_settings
+from experiments.common import (
+    Check,
+    Options,
+    Outcome,
+    described,
+    run_experiment,
+    show,
+    spread,
+    spread_of_known,
+    spreads,
+    train_settings,
+)
 from experiments.measures import observe_mirrors
+from experiments.readings import first_where
 from training import TrainingConfig
 
 SETTING = TrainingConfig(p=53, width=256, xi=0.0, loss="cross-entropy", learning_rate=1e-3, weight_decay=5.0,
@@ -72,8 +84,7 @@ def experiment(options: Options) -> Outcome:
                               for of_seed in zip(*readings.values(), strict=True)]) for time in TIMES}
     measured = {name: _measured(group) for name, group in readings.items()} | {"critical size": critical}
     title = (f"p = {SETTING.p}, N = {SETTING.width}, {SETTING.loss}, learning rate {SETTING.learning_rate:g}, "
-             f"weight decay {SETTING.weight_decay:g}, full batch, T = {steps} steps, "
-             f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}")
+             f"weight decay {SETTING.weight_decay:g}, full batch, T = {steps} steps, {options.told_seeds}")
     return Outcome(described(settings), measured, [*_checks(readings), _critical_check(critical)],
                    [_draw(sizes, runs, readings, title, options.out / "semi_grokking.png")])
 
@@ -104,18 +115,14 @@ def read(run: Mapping[str, Any]) -> dict[str, Any]:
     """
     steps, train, test = (np.array(run["history"][name]) for name in ("step", "train_accuracy", "test_accuracy"))
     accuracies = {time: float(test[steps == steps[-1] // divisor].item()) for time, (divisor, *_) in TIMES.items()}
-    memorised, half = _first(steps, train == 1), _first(steps, test >= 0.5)
-    rise = _first(steps, test >= test[-1] / 2) if test[-1] >= MIDDLING[0] else None
+    memorised, half = first_where(steps, train == 1), first_where(steps, test >= 0.5)
+    rise = first_where(steps, test >= test[-1] / 2) if test[-1] >= MIDDLING[0] else None
     late = steps >= steps[-1] // 2
     return {"train_accuracy": float(train[-1]), "test_accuracy": accuracies, "memorised": memorised, "half": half,
             "rise": rise, "delay": rise / memorised if rise and memorised else None,
             "growth": accuracies["T"] - accuracies["T/2"], "range": float(np.ptp(test[late])),
             "at_rest": bool(plateaus(steps[late], test[late])), "plateaus": plateaus(steps, test),
             "unmirrored": run["unmirrored_accuracy"]}
-
-
-def _first(steps, condition):
-    return int(steps[np.argmax(condition)]) if condition.any() else None
 
 
 def critical_size(sizes: Sequence[float], accuracies: Sequence[float]) -> float | None:
@@ -136,7 +143,7 @@ def _measured(group):
         values[f"test_accuracy, {time}"] = spread([reading["test_accuracy"][time] for reading in group])
         values[f"outcomes, {time}"] = _shares(group, time)
     for name in ("memorised", "half", "rise", "delay"):
-        values[name] = _spread_of(group, name)
+        values[name] = spread_of_known(reading[name] for reading in group)
     values["at_rest"] = spread([float(reading["at_rest"]) for reading in group])
     values["plateaus"] = [[asdict(plateau) for plateau in reading["plateaus"]] for reading in group]
     values["middling_plateaus"] = spread([sum(one.middling for one in reading["plateaus"]) for reading in group])
@@ -148,17 +155,11 @@ def _shares(group, time):
     return {name: found.count(name) / len(found) for name in OUTCOMES}
 
 
-def _spread_of(group, name):
-    """The spread over the runs, perhaps none, that have such a value."""
-    values = [reading[name] for reading in group if reading[name] is not None]
-    return spread(values) if values else None
-
-
 def _checks(readings):
     """Where the runs end, when they rise, and whether those that end in the middle are at rest."""
     ends = {name: spread([reading["test_accuracy"]["T"] for reading in group]) for name, group in readings.items()}
     every = [reading for group in readings.values() for reading in group]
-    train, (smallest, *_, largest) = _spread_of(every, "train_accuracy"), ends
+    train, (smallest, *_, largest) = spread([reading["train_accuracy"] for reading in every]), ends
     yield Check("train accuracy is 1 at the end of every run", "presupposed", show(train), train["min"] == 1)
     yield Check(f"far below the critical size ({smallest}) test accuracy stays below {MIDDLING[0]}", "near chance",
                 show(ends[smallest]), ends[smallest]["max"] < MIDDLING[0])
@@ -173,20 +174,22 @@ def _checks(readings):
     for claim, paper, group in (("what ends in the middle has risen late", "a delayed transition", middle),
                                 ("what has grokked has risen late", "grokking is delayed", grokked)):
         late = sum(reading["delay"] is not None and reading["delay"] >= LATE for reading in group)
+        delay = spread_of_known(reading["delay"] for reading in group)
         yield Check(f"{claim}: at {LATE} times the steps to memorise, or later", paper,
-                    f"{late} of {len(group)} runs; {show(_spread_of(group, 'delay'), 1)} times", 0 < late == len(group))
+                    f"{late} of {len(group)} runs; {show(delay, 1)} times", 0 < late == len(group))
     apart = [reading["test_accuracy"]["T"] - reading["unmirrored"] for reading in middle]
     yield Check(f"what ends in the middle does not know mirror images by heart: without them, within {SAME_ACCURACY}",
-                "(not given)", f"lower by {show(spread(apart) if apart else None)}",
+                "(not given)", f"lower by {show(spread_of_known(apart))}",
                 bool(apart) and max(map(abs, apart)) <= SAME_ACCURACY)
+    moved = {name: spread_of_known(reading[name] for reading in middle) for name in ("range", "growth")}
     resting = sum(reading["at_rest"] for reading in middle)
     yield Check(f"what ends in the middle is at rest: a plateau, within ±{TOLERANCE}, from T/2 to T",
                 "a final state, if two circuits are equally efficient",
-                f"{resting} of {len(middle)} runs; range {show(_spread_of(middle, 'range'))}",
+                f"{resting} of {len(middle)} runs; range {show(moved['range'])}",
                 0 < resting == len(middle))
     growing = sum(reading["growth"] > 2 * TOLERANCE for reading in middle)
     yield Check(f"what ends in the middle is growing: by more than {2 * TOLERANCE} from T/2 to T", "may be transient",
-                f"{growing} of {len(middle)} runs; growth {show(_spread_of(middle, 'growth'))}",
+                f"{growing} of {len(middle)} runs; growth {show(moved['growth'])}",
                 0 < growing == len(middle))
 
 

@@ -28,6 +28,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from experiments.bars import ticking
 from experiments.cells import Measure, cell_path, made_by, plain, read_cell, still_made_by, write_cell
 from experiments.executors import Executors, worker_died
 from training import TrainingConfig, stack_key, train, train_many
@@ -37,6 +38,10 @@ STACKED = 300_000
 0.05 ms of Python's own time for each run's step, and loses the cache."""
 
 LARGEST_STACK = 64
+
+EVENLY = 1e-6
+"""By how much a bar prefers later networks when it tells the speed: as good as nothing. With 0 it would also count the
+time since the last one, and the time left would grow until the next one is finished."""
 
 ATTEMPTS = 3
 """How many worker processes may die over a network."""
@@ -84,7 +89,8 @@ def sweep(configs: Sequence[TrainingConfig], measure: Measure, folder: Path, exe
         Where the work is done (`experiments.executors`, or any executor of `concurrent.futures`); by default in this
         process. Called again for what was lost with an executor that has broken.
     progress : bool
-        Whether to show a progress bar with the time left (only where the output is a terminal).
+        Whether to show a progress bar with the time left (only where the output is a terminal), and below it, where the
+        work is done in this process, that of the stack that is being trained.
 
     Returns
     -------
@@ -105,10 +111,10 @@ def sweep(configs: Sequence[TrainingConfig], measure: Measure, folder: Path, exe
     wanted = dict(zip(paths, configs, strict=True))  # equal settings are one cell
     outcomes = {path: measured for path in wanted if (measured := read_cell(path)) is not None}
     bar = tqdm(total=sum(map(_work, wanted.values())), initial=sum(_work(wanted[path]) for path in outcomes),
-               bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", smoothing=0, mininterval=0,
+               bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", smoothing=EVENLY, mininterval=0,
                miniters=0, dynamic_ncols=True, leave=False, disable=None if progress else True)
     missing = {path: config for path, config in wanted.items() if path not in outcomes}
-    with bar, closing(_outcomes(missing, measure, executors)) as arriving:
+    with ticking(bar), closing(_outcomes(missing, measure, executors, progress)) as arriving:
         bar.set_description_str(_counts(wanted, outcomes))
         for path, outcome in arriving:
             outcomes[path] = outcome
@@ -134,8 +140,8 @@ def _counts(wanted, outcomes):
     return f"{len(outcomes)} of {len(wanted)} networks" + (f", {failed} failed" if failed else "")
 
 
-def _outcomes(wanted: dict[Path, TrainingConfig], measure: Measure,
-              executors: Executors) -> Iterator[tuple[Path, dict[str, Any] | str]]:
+def _outcomes(wanted: dict[Path, TrainingConfig], measure: Measure, executors: Executors,
+              progress: bool) -> Iterator[tuple[Path, dict[str, Any] | str]]:
     """Yield each cell's outcome, a measurement or an error, as soon as it is there."""
     left = stacks(wanted)
     for attempt in range(1, ATTEMPTS + 1):
@@ -145,7 +151,7 @@ def _outcomes(wanted: dict[Path, TrainingConfig], measure: Measure,
         left = []
         for batch in filter(None, batches):
             with executors() as executor:
-                for unit, outcomes in _train_batch(batch, wanted, measure, executor):
+                for unit, outcomes in _train_batch(batch, wanted, measure, executor, progress):
                     if outcomes is None:
                         left.append(unit)
                     else:
@@ -153,11 +159,11 @@ def _outcomes(wanted: dict[Path, TrainingConfig], measure: Measure,
     yield from ((path, f"its worker process died, {ATTEMPTS} times") for unit in left for path in unit)
 
 
-def _train_batch(batch, wanted, measure, executor):
+def _train_batch(batch, wanted, measure, executor, progress):
     """Yield each stack with the outcomes of its cells, or with None if its worker has died."""
     if executor is None:
         for unit in batch:
-            yield unit, train_and_measure([wanted[path] for path in unit], measure)
+            yield unit, train_and_measure([wanted[path] for path in unit], measure, progress=progress)
         return
     version, futures = made_by(measure), {}
     for unit in batch:
@@ -200,7 +206,7 @@ def stacks(wanted: dict[Any, TrainingConfig]) -> list[list[Any]]:
 
 
 def train_and_measure(configs: Sequence[TrainingConfig], measure: Measure,
-                      version: tuple[str, str] | None = None) -> list[dict[str, Any] | str]:
+                      version: tuple[str, str] | None = None, progress: bool = False) -> list[dict[str, Any] | str]:
     """Train networks as one stack and measure each.
 
     Parameters
@@ -209,6 +215,8 @@ def train_and_measure(configs: Sequence[TrainingConfig], measure: Measure,
     measure : callable (Run) -> dict
     version : tuple of str, optional
         `made_by` where the work comes from; a worker on another machine may have other sources.
+    progress : bool
+        As for `train_many`.
 
     Returns
     -------
@@ -224,16 +232,17 @@ def train_and_measure(configs: Sequence[TrainingConfig], measure: Measure,
         raise RuntimeError("the worker has other sources of this program than whoever started the sweep")
     with _TRAINING:
         try:
-            runs = train_many(configs)
+            runs = train_many(configs, progress)
         except Exception as error:
             if len(configs) == 1:
                 return [_told(error)]
-            return [outcome for config in configs for outcome in train_and_measure([config], measure)]
+            return [outcome for config in configs
+                    for outcome in train_and_measure([config], measure, progress=progress)]
         with threadpool_limits(limits=1, user_api="blas"):  # as in training, for the same bits on every machine
             return [_measured(run, measure) for run in runs]
 
 
-def train_and_keep(config: TrainingConfig, folder: Path) -> None:
+def train_and_keep(config: TrainingConfig, folder: Path, progress: bool = False) -> None:
     """Train a network and keep all of it in a folder, which is there whole or not at all.
 
     Parameters
@@ -241,6 +250,8 @@ def train_and_keep(config: TrainingConfig, folder: Path) -> None:
     config : TrainingConfig
     folder : path
         If somebody else has made it in the meantime, it stays as it is.
+    progress : bool
+        As for `train`.
 
     Raises
     ------
@@ -250,7 +261,7 @@ def train_and_keep(config: TrainingConfig, folder: Path) -> None:
         If it cannot be written.
     """
     with _TRAINING:
-        run = train(config)
+        run = train(config, progress=progress)
     own = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     own.mkdir(parents=True)
     run.save(own)

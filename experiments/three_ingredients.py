@@ -32,6 +32,7 @@ import streams
 from analysis import figures, two_circuits
 from analysis.phases import LEARNT
 from experiments.common import Check, Options, Outcome, run_experiment, show, spread
+from experiments.readings import first_where
 
 CLASSES, EXAMPLES, CRITICAL_SIZE, LEARNING_RATE, START_MEM, JITTER = 10, 2000, 250, 0.2, 0.1, 0.1
 START_GEN, SIZE, DECAY, DECAYS = 1e-3, 2 * CRITICAL_SIZE, 0.005, (0.0025, 0.005, 0.01)
@@ -108,7 +109,7 @@ def experiment(options: Options) -> Outcome:
                                "decay_x_time": UNGROK_TIME},
                 "from scratch": {"decay": DECAY, "sizes": sizes["from scratch"], "decay_x_time": SCRATCH_TIMES}}
     title = (f"q = {CLASSES}, c_gen = 1, c_mem = D / {CRITICAL_SIZE}, learning rate {LEARNING_RATE:g}; upper rows "
-             f"D = {SIZE}, λ = {DECAY:g}; {len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}")
+             f"D = {SIZE}, λ = {DECAY:g}; {options.told_seeds}")
     figure = _draw(cases, delays, ungrokked, scratch, title, options.out / "three_ingredients.png")
     return Outcome(settings, measured, checks, [figure])
 
@@ -206,8 +207,7 @@ def predicted_size(start: np.ndarray, time: float) -> np.ndarray:
 
 def first_step(accuracy: np.ndarray, steps: np.ndarray) -> int | None:
     """The first step at which an accuracy (T,) has passed one half; None if it never does."""
-    passed = np.flatnonzero(accuracy > 0.5)
-    return int(steps[passed[0]]) if len(passed) else None
+    return first_where(steps, accuracy > 0.5)
 
 
 def crossing(sizes: Sequence[float], accuracy: np.ndarray, level: float = 0.5) -> float | None:
@@ -217,6 +217,7 @@ def crossing(sizes: Sequence[float], accuracy: np.ndarray, level: float = 0.5) -
 
 
 def _spread(values):
+    """The spread of an array."""
     return spread(np.asarray(values).tolist())
 
 

@@ -31,7 +31,18 @@ import numpy as np
 from analysis import figures
 from analysis.ipr import neuron_ipr
 from analysis.phases import COEXISTENCE, FULL_INVERSION
-from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, spreads, train_settings
+from experiments.common import (
+    Check,
+    Options,
+    Outcome,
+    described,
+    run_experiment,
+    show,
+    spread,
+    spread_of_known,
+    spreads,
+    train_settings,
+)
 from experiments.panels import draw_runs
 from training import COLUMNS, Run, TrainingConfig
 from training.history import UNLEARNED
@@ -90,7 +101,7 @@ def observe_embedding(run: Run) -> dict[str, Any]:
     """
     start, end = run.initial_network().neurons(), run.network().neurons()
     return {"summary": run.summary(),
-            "history": {column: [row[column] for row in run.history.rows] for column in COLUMNS},
+            "history": run.history.columns(*COLUMNS),
             "start_ipr": neuron_ipr(*start).tolist(), "end_ipr": neuron_ipr(*end).tolist(),
             "start_ipr_without_constant": neuron_ipr(*start, constant=False).tolist(),
             "end_ipr_without_constant": neuron_ipr(*end, constant=False).tolist()}
@@ -111,8 +122,7 @@ def experiment(options: Options) -> Outcome:
     along = {name: {decay: runs[_name(name, decay)] for decay in axis.decays} for name, axis in axes.items()}
     checks = [*(check for name in along for check in _paper_checks(name, along[name])),
               *_axis_checks(along[SEARCHED]), *_ipr_checks(along)]
-    count = len(options.seeds)
-    title = f"transformer, d = 128, α = 0.8, ξ = 0.2, MSE, full batch, {count} seed{'s' if count > 1 else ''}"
+    title = f"transformer, d = 128, α = 0.8, ξ = 0.2, MSE, full batch, {options.told_seeds}"
     return Outcome(described(settings), measured, checks,
                    [_draw_axes(along, title, options.out / "transformer.png"),
                     draw_runs(settings, runs, _draw_ipr, "columns, of 128", title, options.out / "transformer_runs.png",
@@ -173,7 +183,7 @@ def _ipr_checks(along):
     before, after = ([float(np.median(run[f"{when}_ipr_without_constant"])) for runs in inverted.values()
                       for run in runs] for when in ("start", "end"))
     yield Check("full inversion shifts the IPR of embedding columns up (median, constant term left out)",
-                "it shifts up", f"{show(_spread(before))} to {show(_spread(after))}, {len(after)} runs",
+                "it shifts up", f"{show(spread_of_known(before))} to {show(spread_of_known(after))}, {len(after)} runs",
                 bool(after) and all(b > a for a, b in zip(before, after, strict=True)))
     if "p 97" in along:
         start = [run["start_ipr"] for runs in along["p 97"].values() for run in runs]
@@ -185,12 +195,8 @@ def _ipr_checks(along):
 def _range_check(claim, allowed, iprs):
     low, high = allowed
     medians = [float(np.median(ipr)) for ipr in iprs]
-    return Check(claim, f"{low} to {high} (read off the figure)", show(_spread(medians)) if medians else "no such run",
+    return Check(claim, f"{low} to {high} (read off the figure)", show(spread(medians)) if medians else "no such run",
                  bool(medians) and all(low <= median <= high for median in medians))
-
-
-def _spread(values):
-    return spread(values) if values else None
 
 
 def _draw_axes(along, title, path):

@@ -9,8 +9,8 @@ accuracy
 
 since of the redrawn labels a share 1/p is right by chance.
 
-A network has grokked at the first evaluated step with a test accuracy of 0.95. It has unlearned at the first one at
-which the accuracy on the corrupted examples, once above 0.5, is below. That accuracy tells what the phase alone does
+A network has grokked at the first evaluated step with a test accuracy of 0.95. It has unlearned at the first one from
+which the accuracy on the corrupted examples, once above 0.5, stays below. That accuracy tells what the phase alone does
 not: at xi = 0.1 a network that has unlearned everything still has a train accuracy of 0.90, which appendix C calls
 coexistence. A stage does not happen in every run, in particular where xi is large: its step is that of the runs in
 which it does, and the share of these is told beside it.
@@ -28,7 +28,18 @@ import numpy as np
 
 from analysis import figures
 from analysis.phases import COEXISTENCE, INVERSION_MARGIN, LEARNT
-from experiments.common import Check, Options, Outcome, described, run_experiment, show, spread, spreads, train_settings
+from experiments.common import (
+    Check,
+    Options,
+    Outcome,
+    described,
+    run_experiment,
+    show,
+    spread,
+    spread_of_known,
+    spreads,
+    train_settings,
+)
 from experiments.measures import observe
 from training import TrainingConfig
 from training.history import UNLEARNED
@@ -40,7 +51,7 @@ QUICK_CORRUPTIONS, QUICK_STEPS = (0.1, 0.2, 0.3), 500
 STAGES = {
     "grok_step": {"color": figures.VERMILLION, "marker": "o", "label": "groks: test accuracy reaches 0.95"},
     "unlearn_step": {"color": figures.PURPLE, "marker": "s", "linestyle": "--",
-                     "label": "unlearns: corrupted accuracy falls below 0.5"},
+                     "label": "unlearns: corrupted accuracy falls below 0.5 for good"},
 }
 """When a stage happened, as `Run.summary` names it, and how it is drawn."""
 
@@ -56,8 +67,7 @@ def experiment(options: Options) -> Outcome:
               for check in _stage_checks(decay, [run for xi in corruptions for run in runs[_name(decay, xi)]])]
     checks += [check for decay in (10.0, 15.0) for check in _inversion_checks(decay, settings, measured)]
     checks += [_partial_check(corruptions, measured), _threshold_check(measured[_name(15.0, 0.1)])]
-    title = (f"p = 97, N = 500, α = 0.5, full batch, {steps} steps, "
-             f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}")
+    title = f"p = 97, N = 500, α = 0.5, full batch, {steps} steps, {options.told_seeds}"
     return Outcome(described(settings), measured, checks,
                    [_draw(corruptions, runs, title, options.out / "two_stages.png")])
 
@@ -72,16 +82,10 @@ def _measured(runs):
     for column in ("train", "corrupted"):
         values[f"highest_test_and_{column}_accuracy"] = spread([_highest_with_test(run, column) for run in runs])
     for stage in STAGES:
-        happened = [summary[stage] for summary in summaries if summary[stage] is not None]
-        values[stage] = _spread_of(happened)
+        values[stage] = spread_of_known(summary[stage] for summary in summaries)
         values[f"{stage}_happened"] = spread([float(summary[stage] is not None) for summary in summaries])
     values["phase"] = [summary["phase"] for summary in summaries]
     return values
-
-
-def _spread_of(values):
-    """The spread over the runs, perhaps none, in which something happened."""
-    return spread(values) if values else None
 
 
 def _highest_with_test(run, column):
@@ -103,7 +107,7 @@ def _stage_checks(decay, runs):
         highest = [_highest_with_test(run, column) for run in grokking]
         high = sum(value >= LEARNT for value in highest)
         yield Check(f"decay {decay:g}: what groks has test and {column} accuracy of at least {LEARNT} at one step",
-                    paper, f"{high} of the {len(grokking)} runs that grok; {show(_spread_of(highest))}",
+                    paper, f"{high} of the {len(grokking)} runs that grok; {show(spread_of_known(highest))}",
                     0 < high == len(grokking))
     steps = [[run["summary"][stage] for stage in STAGES] for run in runs]
     unlearning = [(grok, unlearn) for grok, unlearn in steps if unlearn is not None]
@@ -123,7 +127,7 @@ def _inversion_checks(decay, settings, measured):
     unlearnt = [distance for distance, happened in distances if happened]
     claim = f"final train accuracy is 1 - xi + xi/p within {INVERSION_MARGIN}"
     yield Check(f"decay {decay:g}, what unlearns: {claim}", "it falls to 100(1 - xi)%",
-                f"off by {show(_spread_of(unlearnt))}",
+                f"off by {show(spread_of_known(unlearnt))}",
                 bool(unlearnt) and max(unlearnt) <= INVERSION_MARGIN)
     yield Check(f"decay {decay:g}, every xi: {claim}", "it falls to 100(1 - xi)%",
                 ", ".join(f"{end['train_accuracy']['mean']:.3f} (xi {config.xi:g})" for config, end in ends.items()),

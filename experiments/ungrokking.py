@@ -234,9 +234,8 @@ def _decay_checks(name, network, measured):
 
 def _draw(ends, measured, networks, options):
     """Test accuracy over the steps; where each network ends; where it ends at each decay."""
-    count = len(options.seeds)
     title = ("trained to generalise on 90% of the pairs, then on with D′ of them "
-             f"(p = {P}, cross-entropy, decay × rate × steps = {E_FOLDS}, {count} seed{'s' if count > 1 else ''})")
+             f"(p = {P}, cross-entropy, decay × rate × steps = {E_FOLDS}, {options.told_seeds})")
     figure, axes = figures.new_figure(1, 3, (13.5, 4.6), title)
     over_steps, by_network, by_decay = axes[0]
     network, decays = next((name, network.decays) for name, network in networks.items())

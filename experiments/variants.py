@@ -90,18 +90,22 @@ def experiment(options: Options) -> Outcome:
               _logarithms_check(along["multiplication"]), *_relu_checks(along["default"], along["ReLU"]),
               _band_check(along["default"], along["cross-entropy"]),
               *_width_checks(along["default"], along["width 5000"])]
-    title = (f"p = 97, α = 0.5, ξ = {XI:g}, full batch; N = 500 but for the last panel, "
-             f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}")
+    title = f"p = 97, α = 0.5, ξ = {XI:g}, full batch; N = 500 but for the last panel, {options.told_seeds}"
     return Outcome(described(settings), measured, checks, [_draw(along, title, options.out / "variants.png")])
 
 
 def final_state(run: Run) -> dict[str, Any]:
-    """The summary of a run, the IPR along logarithms, and the test accuracy on pairs with a zero."""
+    """The summary of a run, but for its IPR, which is there in both orders, and the test accuracy on pairs with a zero.
+
+    (The summary's own IPR is along the logarithms where the operation has them.)
+    """
     network, test = run.network(), run.problem().test
     zero = (test.inputs == 0).any(axis=1)
     right = network.forward(test.inputs[zero], Cache()).argmax(axis=-1) == test.labels[zero]
-    reordered = [by_logarithm(x) for x in network.neurons()]
-    return {**run.summary(), "test_accuracy_with_zero": float(right.mean()),
+    neurons = network.neurons()
+    reordered = [by_logarithm(x) for x in neurons]
+    return {**run.summary(), "test_accuracy_with_zero": float(right.mean()), "mean_ipr": float(mean_ipr(*neurons)),
+            "mean_ipr_without_constant": float(mean_ipr(*neurons, constant=False)),
             "mean_ipr_along_logarithms": float(mean_ipr(*reordered, constant=False))}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from experiments.explore.page import FILE, write_explorer
+from options import tolerant_output
 from pages import PageError
 from training import CheckpointError, load_run
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status : int
         0 if the page is written, 1 if the file cannot be, 2 if the run or an option is not in order.
     """
+    tolerant_output()
     parser = argparse.ArgumentParser(
         prog="python -m experiments.explore", allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -115,12 +115,12 @@ def _answers(values):
 
 
 def _neuron(values):
-    """One neuron: its vectors against the residue, and against s i mod p, and the spectrum."""
-    models, vectors, p = load_bokeh().models, values["vectors"], values["config"]["p"]
+    """One neuron: its vectors against the residue or its logarithm, and along its wave, and the spectrum."""
+    models, vectors, p, along = load_bokeh().models, values["vectors"], values["places"], values["along"]
     source = _source("neuron", "i", "angle", *vectors)
     unwound = _source("neuron-unwound", "angle", *vectors)
-    plain = new_figure("residue i", "weight", 220, name="neuron-plain", x_range=(0, p - 1))
-    wound = new_figure("s i mod p", "weight", 220, name="neuron-wound", x_range=(0, p - 1))
+    plain = new_figure(along[0], "weight", 220, name="neuron-plain", x_range=(0, p - 1))
+    wound = new_figure(along[1], "weight", 220, name="neuron-wound", x_range=(0, p - 1))
     for vector in vectors:
         plain.line("i", vector, source=source, color=STYLE["vectors"][vector], line_width=1.5)
         wound.line("angle", vector, source=unwound, color=STYLE["vectors"][vector], line_width=1.5)

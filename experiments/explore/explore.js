@@ -224,7 +224,7 @@ page.start((models, values, arrays) => {
                                 embedding: "column of the embedding"})[name]).join(", ")
       + `; bars: their spectrum. Arrow keys go from one to the next${hasPruning ? "; faint: pruned" : ""}.`;
     $("neurons-title").textContent = `${noun}s, highest IPR first`;
-    $("ipr-note").textContent = `A ${values.noun} whose weights are one wave along the residues has IPR 1.`
+    $("ipr-note").textContent = `A ${values.noun} whose weights are one wave along ${values.waves} has IPR 1.`
       + (hasPruning ? " Outlined: all; filled: those that are not pruned." : "");
   }
 
@@ -248,17 +248,17 @@ page.start((models, values, arrays) => {
   function showNeuron() {
     const {index} = options.get(state.neuron), s = part("frequency", moment())[index];
     const share = part("shares", moment(), index), lines = {}, wound = {};
-    const residues = Array.from({length: p}, (_, i) => i);
-    // By the place on the wave of frequency s; equal places (where s and p have a common factor) stay as they are.
-    const unwound = [...residues].sort((a, b) => (s * a) % p - (s * b) % p || a - b);
+    const length = values.places, places = Array.from({length}, (_, i) => i);
+    // By the place on the wave of frequency s; equal places (where s and length have a common factor) stay as they are.
+    const unwound = [...places].sort((a, b) => (s * a) % length - (s * b) % length || a - b);
     vectors.forEach((name, vector) => {
       const scale = part("scale", moment(), index)[vector] / levels;
       const x = Array.from(part("weights", moment(), index, vector), (value) => value * scale);
       lines[name] = x;
       wound[name] = unwound.map((i) => x[i]);
     });
-    models.neuron.data = {i: residues, angle: residues, ...lines};
-    models["neuron-unwound"].data = {angle: unwound.map((i) => (s * i) % p), ...wound};
+    models.neuron.data = {i: places, angle: places, ...lines};
+    models["neuron-unwound"].data = {angle: unwound.map((i) => (s * i) % length), ...wound};
     models.spectrum.data = {frequency: Array.from(share.keys()), share: Array.from(share, (one) => one / 255)};
     $("one-title").textContent = `${noun} ${state.neuron}`;
     $("one-note").textContent = `Step ${moments[moment()]}: IPR ${number(iprOf(state.neuron))}, strongest frequency s = ${s}, `

@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from analysis.figures import LABELS, ORDERS
+from analysis.figures import LABELS, LOGARITHMS, ORDERS, RESIDUES
 from analysis.fourier import power_shares
 from analysis.ipr import neuron_ipr
+from analysis.multiplicative import has_logarithms
 from analysis.pruning import pruned_logits, pruning_orders
 from data.operations import all_pairs
 from layers import Cache, Layer, TwoLayerNetwork
 from training import Run
 from training.figures import describe, pruning_sets
+from training.setup import rule_neurons
 from training.tasks import TASKS
 
 LEVELS = 31
@@ -80,7 +82,8 @@ def explored(run: Run, progress: Callable[[Sequence], Sequence] = iter) -> Explo
     Explored
     """
     config, network = run.config, run.network()
-    neurons = network.neurons()
+    neurons = rule_neurons(network, config)
+    logarithms = has_logarithms(config.operation, config.p)
     pruned = isinstance(network, TwoLayerNetwork)
     modular = TASKS[config.task].modular
     steps = moments(run, _bytes(neurons, config.p if modular else 0, pruned))
@@ -89,10 +92,13 @@ def explored(run: Run, progress: Callable[[Sequence], Sequence] = iter) -> Explo
         "setting": describe(run),
         "config": config.to_dict(),
         "summary": run.summary(),
-        "history": {name: [row[name] for row in run.history.rows] for name in run.history.last},
+        "history": run.history.columns(*run.history.last),
         "moments": steps, "snapshots": len(run.snapshots),
         "vectors": [] if not neurons else ["U", "V", "W"][:len(neurons)] if len(neurons) > 1 else ["embedding"],
         "levels": LEVELS, "noun": "neuron" if len(neurons) > 1 else "feature",
+        "places": neurons[0].shape[-1] if neurons else 0,
+        "along": LOGARITHMS if logarithms else RESIDUES,
+        "waves": "the logarithms of the residues" if logarithms else "the residues",
         "sets": {name: LABELS[name] for name in _sets(run)}, "orders": ORDERS if pruned else {}, "counts": [0],
         "pruned_sets": [], "modular": modular,
     }
@@ -121,8 +127,9 @@ def explored(run: Run, progress: Callable[[Sequence], Sequence] = iter) -> Explo
     for step in progress(steps):
         network = _network_at(run, step)
         if neurons:
-            ipr = neuron_ipr(*network.neurons())
-            add(ipr=ipr.astype(np.float32), **_weights([vectors[shown] for vectors in network.neurons()]))
+            held = rule_neurons(network, config)
+            ipr = neuron_ipr(*held)
+            add(ipr=ipr.astype(np.float32), **_weights([vectors[shown] for vectors in held]))
         if pruned:
             orders = pruning_orders(ipr, config.seed)
             predictions = _pruned_predictions(network, pairs, list(orders.values()), counts)

@@ -70,10 +70,10 @@ def test_both_parts_add_up_to_what_goes_of_the_delay():
     assert set(experiment._parts(times(100, None), times(400, 500)).values()) == {None}
 
 
-def checks(without, dropped, small_without=(100, 400)):
+def checks(without, dropped, small_without=((100, 400), (100, 500))):
     measured = {f"{base}: dropout {rate}": spreads(group, list(group[0]))
                 for base in experiment.BASES for rate, group in (
-                    ("0", [times(*(small_without if "cross" in base else one)) for one in without]),
+                    ("0", [times(*one) for one in (small_without if "cross" in base else without)]),
                     ("0.3", [times(*one) for one in dropped]))}
     for base in experiment.BASES:
         pairs = [experiment._parts(times(*a), times(*b)) for a, b in zip(without, dropped, strict=True)]
@@ -86,7 +86,9 @@ def test_what_the_checks_ask_for_is_asked_of_every_seed():
     assert checks(delayed, [(100, 150), (150, 160)]) == [True] * 8
     assert checks(delayed, [(100, 151), (900, 950)]) == [True, True] + [False, True, False] * 2
     assert checks(delayed, [(100, 150), (1000, 1100)]) == [True, True] + [True, False, False] * 2
-    assert checks([(100, 2000), (100, 900)], [(100, 150)] * 2, (100, 1000)) == [False, False] + [True] * 6
+    assert checks(delayed, [(100, 150), (90, 2000)]) == [True, True] + [False] * 6
+    assert checks([(100, 2000), (100, 900)], [(100, 150)] * 2, ((100, 400), (100, 1000))) == [
+        False, False] + [True] * 6
     assert checks(delayed, [(100, 150), (100, None)]) == [True, True] + [False] * 6
 
 

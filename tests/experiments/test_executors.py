@@ -26,6 +26,12 @@ def test_workers_start_with_ctrl_c_blocked_and_whoever_starts_them_goes_on_witho
     assert not blocked(signal.SIGINT)
 
 
+def test_workers_are_started_where_signals_cannot_be_blocked(monkeypatch):
+    monkeypatch.delattr(signal, "pthread_sigmask")  # as on Windows
+    with processes(2) as pool:
+        assert list(pool.map(abs, [-1, 2])) == [1, 2]
+
+
 def test_workers_are_ended_when_the_block_is_left_by_an_error():
     running = []
 

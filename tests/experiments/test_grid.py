@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,11 @@ class TestTheCommandRefuses:
         assert refused([*TINY, "continue_from=nowhere"], capsys) == [
             "continue_from must be the folder of a run, got nowhere"]
 
+    def test_texts_that_are_not_there(self, capsys):
+        [line] = refused(["task=imdb", "data_folder=nowhere", "seed=0,1"], capsys)
+        assert line.startswith("data_folder must be ")
+        assert "nowhere" in line
+
     def test_more_networks_than_can_be_meant(self, capsys):
         assert refused(["xi=0:1:0.001", "seed=0:999:1"], capsys) == [
             "this grid has 1,001,000 networks; there may be 100,000"]
@@ -161,6 +167,13 @@ class TestTheCommand:
         assert "1 network: 1 no test set" in capsys.readouterr().out
         assert rows()[0]["test_accuracy"] == ""
 
+    def test_counts_what_has_no_phase_among_all_alone(self, capsys):
+        images = ["task=digits", "train_size=10", "width=8", "steps=4", "eval_every=2"]
+        assert main([*images, "seed=0,1"]) == 0
+        assert capsys.readouterr().out.splitlines()[-2] == "2 networks"
+        assert main([*images, "optimizer=sgd", "weight_decay=0", "lr=0.1,1e30"]) == 1
+        assert capsys.readouterr().out.splitlines()[-2] == "2 networks: 1 failed"
+
     def test_warns_of_what_is_hardly_meant(self, capsys):
         assert main([*TINY, "lr=0.1", "weight_decay=10,0", "seed=0,1"]) == 0
         assert capsys.readouterr().err.startswith("python -m experiments.sweep: warning: learning rate x weight decay")
@@ -187,12 +200,13 @@ class TestTheCommand:
         assert main([*TINY, "seed=0,1"]) == 0
         seeds, train_many = [], engine.train_many
         monkeypatch.setattr(engine, "train_many",
-                            lambda configs: seeds.extend(c.seed for c in configs) or train_many(configs))
+                            lambda configs, *others: (seeds.extend(c.seed for c in configs)
+                                                      or train_many(configs, *others)))
         assert main([*TINY, "seed=0:2:1", "--out", "other"]) == 0
         assert seeds == [2]
 
     def test_says_how_to_go_on_after_ctrl_c(self, monkeypatch, capsys):
-        def stopped(configs):
+        def stopped(*arguments):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(engine, "train_many", stopped)
@@ -215,6 +229,15 @@ class TestTheCommand:
                               capture_output=True, text=True, check=False, timeout=60)
         assert (told.returncode, told.stderr) == (0, "")
         assert len(rows("o")) == 2
+
+    def test_prints_what_the_encoding_lacks_as_a_question_mark(self):
+        command = [sys.executable, "-m", "experiments.sweep", *TINY, "--cells", Path("α").absolute(), "--out",
+                   Path("β").absolute()]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60,
+                              env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+        assert (told.returncode, told.stderr) == (0, b"")
+        assert told.stdout.splitlines()[-1].endswith(b"/?/results.csv")
+        assert len(rows("β")) == 1
 
     def test_has_a_help_whose_examples_are_in_order(self, capsys):
         with pytest.raises(SystemExit):

@@ -77,9 +77,12 @@ def test_imdb_is_run_as_well_where_its_folder_is_given(tmp_path, folder):
 
 
 @pytest.mark.usefixtures("small")
-def test_a_folder_without_reviews_is_named(tmp_path, capsys):
-    assert code_of(tmp_path, "--quick", "--imdb", str(tmp_path / "nowhere")) == 1
-    assert "nowhere" in capsys.readouterr().err
+def test_a_folder_without_reviews_is_named_before_anything_is_trained(tmp_path, capsys):
+    assert code_of(tmp_path, "--quick", "--imdb", str(tmp_path / "nowhere")) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m experiments.lstm: error: data_folder must be ")
+    assert "nowhere" in line
+    assert not any((tmp_path / "cells").iterdir())
 
 
 @pytest.mark.usefixtures("small")
@@ -126,8 +129,9 @@ def reading(delay, norms=(50.0, 20.0), order="with"):
     ([reading(1.5), reading(2.0)], [reading(11.0), reading(1.9)], [False, True, False, True, True, True, True]),
     ([reading(1.5), reading(2.0)], [reading(11.0), reading(None, (50.0, None))],
      [False, True, False, False, True, True, True]),
-    ([reading(1.5)], [reading(11.0, (20.0, 20.0))], [True, True, True, False, True, True, True]),
-    ([reading(1.5)], [reading(11.0, order="before")], [True, True, True, True, False, False, False]),
+    ([reading(1.5)] * 2, [reading(11.0), reading(11.0, (20.0, 20.0))], [True, True, True, False, True, True, True]),
+    ([reading(1.5)] * 2, [reading(11.0), reading(11.0, order="before")],
+     [True, True, True, True, False, False, False]),
     ([reading(1.5)], [reading(11.0, order=None)], [True, True, True, True, False, False, False]),
 ])
 def test_a_check_holds_where_every_seed_does(usual, large, holding):

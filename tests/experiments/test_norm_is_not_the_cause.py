@@ -125,18 +125,21 @@ def checks(ordinary, growing, undecayed, without=(0.9, 0.9)):
     measured = {"digits: weight decay": experiment._measured([a_run(*ordinary)] * 2),
                 "digits: weight decay, -delta": experiment._measured(
                     [a_run(*moments, without=test) for moments, test in zip(growing, without, strict=True)]),
-                "digits: -delta alone": experiment._measured([a_run(*undecayed)] * 2)}
+                "digits: -delta alone": experiment._measured([a_run(*moments) for moments in undecayed])}
     return [check.holds for check in experiment._checks("digits", measured)]
 
 
 def test_what_the_checks_ask_for_is_asked_of_every_run():
-    assert checks(SHRINKS, [GROWS, GROWS], LOST) == [True] * 7
-    assert checks(GROWS, [GROWS, SHRINKS], GROWS) == [False, False, True, True, True, True, False]
-    assert checks(LOST, [GROWS, LOST], LOST) == [False, False, False, True, True, True, True]
+    lost = [LOST, LOST]
+    assert checks(SHRINKS, [GROWS, GROWS], lost) == [True] * 7
+    assert checks(GROWS, [GROWS, SHRINKS], [LOST, GROWS]) == [False, False, True, True, True, True, False]
+    assert checks(LOST, [GROWS, LOST], lost) == [False, False, False, True, True, True, True]
     joined = (*GROWS[:2], GROWS[2] | {"always": 7.5}, GROWS[3])
-    assert checks(SHRINKS, [GROWS, joined], LOST) == [True, True, False, True, True, True, True]
+    assert checks(SHRINKS, [GROWS, joined], lost) == [True, True, False, True, True, True, True]
     late = (*GROWS[:3], moment(10, 1.0, 0.9, 20, 9.5) | {"blank": 3.0})
-    assert checks(SHRINKS, [GROWS, late], LOST, (0.9, 0.89)) == [True, True, True, False, False, False, True]
+    assert checks(SHRINKS, [GROWS, late], lost, (0.9, 0.89)) == [True, True, True, False, False, False, True]
+    less = (*GROWS[:3], GROWS[3] | {"blank": 1.9})  # foretold is more
+    assert checks(SHRINKS, [GROWS, less], lost) == [True, True, True, False, True, True, True]
 
 
 def test_a_change_is_shown_where_every_run_has_both_moments():

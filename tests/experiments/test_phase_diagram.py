@@ -62,7 +62,7 @@ def run(tmp_path, monkeypatch):
 def trained(monkeypatch):
     """The settings of all networks that are trained."""
     configs, train_many = [], engine.train_many
-    monkeypatch.setattr(engine, "train_many", lambda some: configs.extend(some) or train_many(some))
+    monkeypatch.setattr(engine, "train_many", lambda some, *others: configs.extend(some) or train_many(some, *others))
     return configs
 
 

@@ -85,16 +85,16 @@ def progress(train=(0.1, 0.95, 1.0, 1.0), **others):
 
 
 def test_what_was_before_memorising_is_left_out():
-    curves = module.since_memorised(progress())
+    curves = module.followed(progress())
     assert curves["step"].tolist() == [10, 20, 30]
     assert curves["log_circuit_complexity"].tolist() == pytest.approx(np.log([4, 2, 1]))
     assert not {"corrupted_accuracy", "mean_ipr"} & set(curves)
     # A training set that is unlearnt later was learnt all the same.
-    assert module.since_memorised(progress(train=(0.1, 0.9, 0.6, 0.5)))["step"].tolist() == [10, 20, 30]
+    assert module.followed(progress(train=(0.1, 0.9, 0.6, 0.5)))["step"].tolist() == [10, 20, 30]
 
 
 def test_where_nothing_is_memorised_nothing_moves():
-    moves = module.movements(module.since_memorised(progress(train=(0.1, 0.5, 0.89, 0.8))))
+    moves = module.movements(module.followed(progress(train=(0.1, 0.5, 0.89, 0.8))))
     for one in moves.values():
         assert [one[name] for name in ("halfway", "order", "lag", "rank_correlation", "correlation")] == [None] * 5
     assert not any(check.holds for check in module._checks("digits", [moves]))
@@ -103,7 +103,7 @@ def test_where_nothing_is_memorised_nothing_moves():
 
 def test_movements_are_told_against_both_accuracies():
     corrupted = progress(corrupted_accuracy=[0.1, 0.9, 0.8, 0.0])
-    moves = module.movements(module.since_memorised(corrupted))
+    moves = module.movements(module.followed(corrupted))
     assert moves["test_accuracy"]["lag"] == moves["corrupted_accuracy"]["corrupted_lag"] == 0
     norm = moves.pop("weight_norm")
     assert norm["lag"] is None  # it turns
@@ -115,7 +115,7 @@ def test_movements_are_told_against_both_accuracies():
     assert moves["activation_sparsity"]["rank_correlation"] == pytest.approx(1)
     assert moves["weight_entropy"]["rank_correlation"] == pytest.approx(-1)
     assert moves["weight_entropy"]["correlation"] == pytest.approx(np.corrcoef([4, 3, 2], [0.2, 0.5, 1])[0, 1])
-    assert "corrupted_accuracy" not in module.movements(module.since_memorised(progress()))
+    assert "corrupted_accuracy" not in module.movements(module.followed(progress()))
 
 
 def moved(**changes):

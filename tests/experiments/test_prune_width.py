@@ -52,10 +52,11 @@ def test_a_pruned_network_is_the_network_without_those_neurons():
     assert measured["test_accuracy"] == pytest.approx(measured["pruned_test_accuracy"][0], abs=1e-12)
 
 
-def networks(**needed):
+def networks(narrow, wide):
+    """What was measured of two seeds, of which every network of width 400 needs 80 neurons or more."""
     return {f"width {width}": {"highest_test_accuracy": prune_width.spread([0.99, 1.0]),
                                "needed": prune_width.spread(counts)} for width, counts in
-            zip((100, 200), needed.values(), strict=True)}
+            zip((100, 200, 400), (narrow, wide, [80, 90]), strict=True)}
 
 
 @pytest.mark.parametrize(("narrow", "wide", "exponents", "holding"), [
@@ -63,14 +64,14 @@ def networks(**needed):
     ([30, 40], [40, 60], [0.42, 0.58], [True, False, True]),
     ([30, 40], [70, 60], [1.22, 0.58], [True, True, False])])
 def test_checks_hold_where_every_seed_is_on_the_right_side(narrow, wide, exponents, holding):
-    measured = networks(narrow=narrow, wide=wide) | {"power law": {"exponent": prune_width.spread(exponents)}}
-    assert [check.holds for check in prune_width._checks((100, 200), measured)] == holding
+    measured = networks(narrow, wide) | {"power law": {"exponent": prune_width.spread(exponents)}}
+    assert [check.holds for check in prune_width._checks((100, 200, 400), measured)] == holding
 
 
 def test_networks_that_do_not_generalise_are_told():
-    measured = networks(narrow=[30, 40], wide=[50, 60]) | {"power law": {"exponent": prune_width.spread([0.6])}}
+    measured = networks([30, 40], [50, 60]) | {"power law": {"exponent": prune_width.spread([0.6])}}
     measured["width 200"]["highest_test_accuracy"] = prune_width.spread([0.89, 1.0])
-    assert [check.holds for check in prune_width._checks((100, 200), measured)] == [False, True, True]
+    assert [check.holds for check in prune_width._checks((100, 200, 400), measured)] == [False, True, True]
 
 
 @pytest.mark.parametrize(("quick", "widths", "steps"), [([], (16, 24, 48), 40), (["--quick"], (8, 16), 20)])

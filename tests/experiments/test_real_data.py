@@ -76,13 +76,30 @@ def test_the_quick_size_has_digits_alone(tmp_path):
                                                ([1, None, None], False), ([2, 2, 3], False)])
 def test_an_order_must_hold_from_every_setting_to_the_next(values, holds):
     groups = [[{"delay": value}, {"delay": 5 * (number + 1)}] for number, value in enumerate(values)]
-    assert real_data._order_check("claim", "paper", groups, "delay", 1).holds is holds
+    check = real_data._order_check("claim", "paper", groups, "delay", 1)
+    assert check.holds is holds
+    assert "inf" not in check.measured
+
+
+@pytest.mark.parametrize(("name", "groks", "delays", "holds"), [
+    ("digits, MSE, scale 8", [True, True], [9.0, 9.0], True),
+    ("digits, MSE, scale 8", [True, False], [9.0, 9.0], False),
+    ("digits, MSE, scale 1", [False, False], [1.0, 3.0], True),
+    ("digits, MSE, scale 1", [False, False], [1.0, 3.1], False),
+    ("digits, MSE, scale 1", [False, False], [1.0, None], False)])
+def test_whether_there_is_a_delay_is_asked_of_every_seed(name, groks, delays, holds):
+    readings = [{"groks": one, "delay": delay} for one, delay in zip(groks, delays, strict=True)]
+    measured = dict.fromkeys(("test_when_fitted", "test_accuracy", "delay"))
+    assert [check.holds for check in real_data._grok_checks({name: readings}, {name: measured})] == [holds]
 
 
 def test_networks_differ_in_what_is_compared_alone():
     digits = real_data._digits(real_data.SCALES, real_data.DECAYS)
     assert len(digits) == 8 + 3
     base = TrainingConfig(task="digits").resolved()
-    for config in digits.values():
-        changed = set(base.differences(config.resolved()))
+    for config in map(TrainingConfig.resolved, digits.values()):
+        changed = set(base.differences(config))
         assert changed <= {"loss", "initial_scale", "weight_decay", "eval_every"}
+        assert config.weight_decay == base.weight_decay or (config.loss, config.initial_scale) == ("mse", 8)
+    mnist = map(TrainingConfig.resolved, real_data._mnist().values())
+    assert [(config.loss, config.initial_scale) for config in mnist] == [("mse", 1), ("mse", 8), ("cross-entropy", 8)]

@@ -60,6 +60,28 @@ def test_a_damaged_result_is_named(result, tmp_path, capsys, content, message):
     assert not (tmp_path / "docs" / "reproduction.md").exists()
 
 
+def test_nothing_is_copied_unless_all_figures_are_there(result, tmp_path, capsys):
+    other = result.with_name("pruning")
+    other.mkdir()
+    values = json.loads((result / "result.json").read_text()) | {"experiment": "pruning",
+                                                                 "figures": ["pruning.png", "more.png"]}
+    (other / "result.json").write_text(json.dumps(values))
+    (other / "more.png").write_bytes(b"a figure")
+    assert report.main([str(result), str(other), "--docs", str(tmp_path / "docs")]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"error: {other}: lacks pruning.png, which its result.json names")
+    assert not (tmp_path / "docs").exists()
+
+
+def test_a_program_that_was_installed_has_no_docs_to_write_to(result, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "DOCS", tmp_path / "site-packages" / "docs")
+    assert report.main([str(result)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "say with --docs where the report goes" in line
+    assert not (tmp_path / "site-packages").exists()
+    assert report.main([str(result), "--docs", str(tmp_path / "docs")]) == 0
+
+
 def test_the_one_in_the_docs_is_that_of_the_results_beside_it():
     results = [report.read_result(path) for path in sorted((report.DOCS / "reproduction").glob("*/result.json"))]
     assert (report.DOCS / "reproduction.md").read_text() == report.report(results, "reproduction")

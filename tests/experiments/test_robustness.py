@@ -10,7 +10,7 @@ from analysis.features import features
 from analysis.matrix_entropy import matrix_entropy
 from experiments import robustness
 from experiments.common import run_experiment, spread
-from experiments.robustness import FLOOR, ORDINARY, TIED, UNDECAYED, since_memorised
+from experiments.robustness import FLOOR, ORDINARY, TIED, UNDECAYED
 from training import train
 
 pytest.importorskip("sklearn", reason="the small digits come with it")
@@ -67,12 +67,6 @@ def test_what_is_observed_is_what_the_networks_at_the_snapshots_have():
     np.testing.assert_allclose(entropies["perturbed_entropy"] - entropies["entropy"], entropies["entropy_difference"])
     assert np.all(entropies["perturbed_entropy"] != entropies["entropy"])
     assert np.all((entropies["shared_information"] > 0) & (entropies["shared_information"] < entropies["entropy"]))
-
-
-def test_what_was_before_the_training_set_is_learnt_is_left_out():
-    entropies = {"train_accuracy": [0.1, 0.95, 0.8, 1.0], "step": [0, 10, 20, 30]}
-    assert since_memorised(entropies)["step"].tolist() == [10, 20, 30]
-    assert since_memorised({**entropies, "train_accuracy": [0.1] * 4})["step"].tolist() == [30]
 
 
 def way(memorised=(100, 100), generalised=(8000, 8000), test=0.9, without=((100, 100), (8000, 8000))):

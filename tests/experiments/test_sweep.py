@@ -14,7 +14,7 @@ from multiprocessing import get_context
 import pytest
 from threadpoolctl import threadpool_limits
 
-from experiments import cells, executors
+from experiments import bars, cells, executors
 from experiments import sweep as engine
 from experiments.common import CellsFailed, Options, train_settings
 from experiments.executors import chosen, processes
@@ -31,7 +31,7 @@ from tests.experiments.measures import (
     worker,
 )
 from tests.experiments.observed import stored
-from training import ConfigError, stack_key, train
+from training import ConfigError, stack_key, train, train_many
 
 DIVERGING = {"optimizer": "sgd", "learning_rate": 1e30, "weight_decay": 0.0}
 
@@ -87,12 +87,12 @@ class TestAResult:
         """Training sets the BLAS library's threads for the whole process: only one thread at a time can do it."""
         at_once, seen, train_many = [], [], engine.train_many
 
-        def slow(configs):
+        def slow(configs, *arguments):
             at_once.append(configs)
             seen.append(len(at_once))
             time.sleep(0.05)
             at_once.pop()
-            return train_many(configs)
+            return train_many(configs, *arguments)
 
         monkeypatch.setattr(engine, "train_many", slow)
         configs = of_widths(6)
@@ -172,9 +172,9 @@ class TestACellThatIsStored:
     def test_was_stored_as_soon_as_its_stack_was_finished(self, tmp_path, monkeypatch):
         there, train_many = [], engine.train_many
 
-        def watched(configs):
+        def watched(configs, *arguments):
             there.append(len(stored(tmp_path)))
-            return train_many(configs)
+            return train_many(configs, *arguments)
 
         monkeypatch.setattr(engine, "train_many", watched)
         sweep([*of_widths(3), tiny(width=30, seed=1), tiny(width=30, seed=2)], accuracy, tmp_path)
@@ -269,7 +269,7 @@ class TestANetworkThatFails:
         assert results[2].measured == weights(train(configs[2]))
 
     def test_has_an_error_of_one_line(self, tmp_path, monkeypatch):
-        def broken(configs):
+        def broken(*arguments):
             raise MemoryError("not\nenough\n  of it")
 
         monkeypatch.setattr(engine, "train_many", broken)
@@ -325,20 +325,20 @@ class TestAWorkerProcess:
 
 
 def shown(monkeypatch, *arguments, **options):
-    """What a sweep writes to a terminal."""
+    """The lines that a sweep writes to a terminal."""
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", terminal)
         sweep(*arguments, **options)
-    return terminal.getvalue()
+    return re.split("[\r\n]", terminal.getvalue())
 
 
 class TestTheProgressBar:
     def test_shows_what_is_finished_and_failed_and_the_time_left(self, tmp_path, monkeypatch):
         configs = [tiny(seed=seed, width=16 * (1 + seed), steps=400) for seed in range(4)]
         sweep(configs[2:3], fails_at_seed_1, tmp_path)
-        lines = shown(monkeypatch, configs, fails_at_seed_1, tmp_path, progress=True).split("\r")
+        lines = shown(monkeypatch, configs, fails_at_seed_1, tmp_path, progress=True)
         # Of the work, as the widths are, 3 of 10 parts were done before; then come 4, 2 and, failing, 1.
         assert any(re.fullmatch(r"1 of 4 networks:  30%\|.*\| 00:0\d<\?", line) for line in lines)
         assert any(re.fullmatch(r"2 of 4 networks:  70%\|.*\| 00:0\d<00:0\d", line) for line in lines)
@@ -346,14 +346,36 @@ class TestTheProgressBar:
     def test_counts_failures(self, tmp_path, monkeypatch):
         lines = shown(monkeypatch, [tiny(seed=1, steps=400), tiny(seed=0, width=8, steps=400)], fails_at_seed_1,
                       tmp_path, progress=True)
-        assert "1 of 2 networks, 1 failed:  67%|" in lines
+        assert any(line.startswith("1 of 2 networks, 1 failed:  67%|") for line in lines)
+
+    @pytest.mark.parametrize(("executors", "seen"), [(nullcontext, True), (lambda: processes(1), False)],
+                             ids=["here", "processes"])
+    def test_has_that_of_the_training_below_it_where_that_is_in_this_process(self, executors, seen, tmp_path,
+                                                                              monkeypatch):
+        lines = shown(monkeypatch, [tiny(steps=1000)], accuracy, tmp_path, executors, progress=True)
+        place = next((place for place, line in enumerate(lines) if "/1000 [" in line), None)
+        assert (place is not None) == seen
+        if seen:
+            above = lines[:place]
+            assert above[-1] == ""  # of a line feed: the cursor has gone down
+            assert above[-2].startswith("0 of 1 networks:   0%|")
+            assert lines[-2:] == [" " * len(lines[-2]), ""]  # nothing is left of either
+
+    def test_tells_the_time_left_as_of_the_last_network_that_has_ended(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(bars, "TICK", 0.01)
+        monkeypatch.setattr(engine, "train_many", lambda *arguments: time.sleep(1.1) or train_many(arguments[0]))
+        lines = shown(monkeypatch, of_widths(3), accuracy, tmp_path, progress=True)
+        told = [re.fullmatch(r"1 of 3 networks: .*\| 00:(..)<00:(..)", line) for line in lines]
+        elapsed, left = zip(*(one.groups() for one in told if one), strict=True)
+        assert len(set(elapsed)) > 1
+        assert len(set(left)) == 1
 
     def test_is_not_shown_where_there_is_no_terminal(self, tmp_path, capsys):
         sweep(of_widths(2), accuracy, tmp_path, progress=True)
         assert capsys.readouterr() == ("", "")
 
     def test_is_not_shown_unless_asked_for(self, tmp_path, monkeypatch):
-        assert shown(monkeypatch, of_widths(2), accuracy, tmp_path) == ""
+        assert shown(monkeypatch, of_widths(2), accuracy, tmp_path) == [""]
 
 
 def test_threads_of_a_sweep_are_gone_when_it_is_over(tmp_path):

@@ -109,13 +109,14 @@ def test_every_delay_must_be_the_predicted_one(ratios, holds):
 
 
 def ungrokking(transition=(226, 227), at_equal_steps=(150, 227), width=1.02, **changed):
+    """What was measured of two seeds, of which what is changed is the second's."""
     values = {"test_accuracy_before": 1.0, "lowest_train_accuracy": 1.0, "highest_test_accuracy_far_below": 0.0,
-              "lowest_test_accuracy_above": 1.0, "predicted_transition": 226.0} | changed
-    measured = {"ungrokking": {name: spread([value]) for name, value in values.items()}}
+              "lowest_test_accuracy_above": 1.0, "predicted_transition": 226.0}
+    measured = {"ungrokking": {name: spread([value, changed.get(name, value)]) for name, value in values.items()}}
     for equal, sizes in (("decay x steps", transition), ("steps", at_equal_steps)):
         for decay, size in zip(three_ingredients.DECAYS, (*sizes, sizes[-1]), strict=True):
             measured[f"ungrokking, equal {equal}, decay {decay:g}"] = {
-                "transition": size and spread([size]), "width": width and spread([width])}
+                "transition": size and spread([size]), "width": width and spread([1.02, width])}
     return measured
 
 
@@ -141,8 +142,8 @@ def test_the_transitions_lie_on_either_side_of_the_critical_size(ungrokked, scra
     ((0.4, 1.0), (0.6, 0.6), 300, [True, False, True]), ((0.4, 0.42), (0.6, 0.7), 300, [True, True, False]),
     ((0.05, 1.0), (0.95, 0.95), 300, [False, False, False]), ((0.4, 1.0), (0.6, 0.6), 240, [False, False, True])])
 def test_a_middling_accuracy_that_moves_does_not_stay(middling, tied, size, holding):
-    measured = {name: {f"test_accuracy_at_{time}": spread([value])
+    measured = {name: {f"test_accuracy_at_{time}": spread([0.5, value])
                        for time, value in zip(three_ingredients.SCRATCH_TIMES, (0.0, *values), strict=True)}
                 for name, values in (("from scratch, most middling", middling), ("tied costs, like starts", tied))}
-    measured["from scratch"] = {"middling_size": spread([size])}
+    measured["from scratch"] = {"middling_size": spread([310, size])}
     assert [check.holds for check in three_ingredients._semi_grokking_checks(measured)] == holding

@@ -97,13 +97,13 @@ def test_labels_once_unlearnt_stay_so_at_larger_decays(seeds, holds):
 
 
 @pytest.mark.parametrize(("at_59", "at_97", "holding"), [
-    (run_of(F, end=0.3), run_of(F, end=0.2), [True, True, True]),
-    (run_of(F, end=0.03), run_of(F, end=0.2), [False, True, True]),    # not up
-    (run_of(F, end=0.3), run_of(F, end=0.29), [True, True, False]),    # up too far
-    (run_of(F, end=0.3), run_of(N, end=0.2), [True, True, False]),     # none inverts at p 97
-    (run_of(F, 0, 0.08, 0.3), run_of(F, 0, 0.08, 0.2), [True, False, True])])
+    (run_of(F, end=0.3), [run_of(F, end=0.2)] * 2, [True, True, True]),
+    (run_of(F, end=0.03), [run_of(F, end=0.2)] * 2, [False, True, True]),  # not up
+    (run_of(F, end=0.3), [run_of(F, end=0.2), run_of(F, end=0.29)], [True, True, False]),  # one up too far
+    (run_of(F, end=0.3), [run_of(N, end=0.2)] * 2, [True, True, False]),  # none inverts at p 97
+    (run_of(F, 0, 0.08, 0.3), [run_of(F, end=0.2), run_of(F, 0, 0.08, 0.2)], [True, False, True])])
 def test_embeddings_are_compared_where_networks_invert(at_59, at_97, holding):
-    along = {"p 59": {7.0: [at_59], 50.0: [run_of(N, start=0.5, end=0.1)]}, "p 97": {5.0: [at_97]}}
+    along = {"p 59": {7.0: [at_59], 50.0: [run_of(N, start=0.5, end=0.1)]}, "p 97": {5.0: at_97}}
     assert [check.holds for check in transformer._ipr_checks(along)] == holding
     assert [check.holds for check in transformer._ipr_checks({"p 59": along["p 59"]})] == holding[:1]
 

@@ -72,6 +72,8 @@ def test_what_is_learnt_together_is_learnt_at_one_step():
     ([run_of([0.0, 0.9, 1.0], [1.0, 0.95, 0.9], 10, None)], [True, True, False]),
     ([run_of([0.0, 0.9, 1.0], [1.0, 0.95, 0.9], 10, None), run_of([0.0, 1.0], [1.0, 0.9], 5, 5)], [True, True, True]),
     ([run_of([0.0, 0.9, 1.0], [1.0, 0.95, 0.0], 5, 10), run_of([0.0, 0.1], [1.0, 1.0], None, None)], [True] * 3),
+    ([run_of([0.0, 0.9, 1.0], [1.0, 0.95, 0.0], 5, 10), run_of([0.0, 0.8, 1.0], [1.0, 0.95, 0.0], 10, 5)],
+     [True, False, False]),
     ([run_of([0.0, 0.8, 0.8], [1.0, 0.95, 0.0], 10, 10)], [False, False, True])])
 def test_stages_are_both_there_and_in_order(runs, holding):
     assert [check.holds for check in two_stages._stage_checks(5.0, runs)] == holding
@@ -106,7 +108,7 @@ def test_more_is_kept_where_no_seed_keeps_less(kept, holds):
 
 
 @pytest.mark.parametrize(("phases", "corrupted", "holds"), [
-    (["coexistence"], [0.01], True), (["coexistence"], [0.9], False),
+    (["coexistence"], [0.01], True), (["coexistence"] * 2, [0.01, 0.9], False),
     (["coexistence", "full inversion"], [0.01, 0.01], False)])
 def test_the_phase_hides_what_the_corrupted_accuracy_tells(phases, corrupted, holds):
     measured = {"phase": phases, "corrupted_accuracy": spread(corrupted)}

@@ -100,16 +100,28 @@ def test_there_is_no_midpoint_unless_all_seeds_turn():
     assert ungrokking._midpoint(transition(by_size)) == "1 of 2 seeds turn within these D'"
 
 
-def accuracies(end, **changes):
-    return {"grokked_test_accuracy": spread([1.0, 1.0]), "half_way_test_accuracy": spread([end, end]),
-            "test_accuracy": spread([end, end]), "unmirrored_test_accuracy": spread([end, end]),
+def test_accuracies_are_of_the_beginning_the_middle_and_the_end_of_each_seed():
+    runs = [{"history": run_at(end, half_way)["history"] | {"train_accuracy": [1.0, lowest, 1.0]},
+             "unmirrored_accuracy": end - 0.1, "summary": {"weight_norm": 10 * end}}
+            for end, half_way, lowest in ((0.2, 0.6, 0.99), (0.4, 0.5, 0.98))]
+    assert {name: found["values"] for name, found in ungrokking._accuracies(runs).items()} == {
+        "grokked_test_accuracy": [1.0, 1.0], "half_way_test_accuracy": [0.6, 0.5], "test_accuracy": [0.2, 0.4],
+        "unmirrored_test_accuracy": [pytest.approx(0.1), pytest.approx(0.3)], "lowest_train_accuracy": [0.99, 0.98],
+        "weight_norm": [2.0, 4.0]}
+
+
+def accuracies(*ends, **changes):
+    """Of two seeds, which end at these test accuracies; half way and without mirror images they have the same mean."""
+    one, other = ends
+    return {"grokked_test_accuracy": spread([1.0, 1.0]), "half_way_test_accuracy": spread([one - 0.2, other + 0.2]),
+            "test_accuracy": spread(ends), "unmirrored_test_accuracy": spread([one - 0.3, other + 0.3]),
             "lowest_train_accuracy": spread([1.0, 1.0])} | changes
 
 
 def transition_holds(transition=None, **changes):
     """Whether each check of a network holds, with what is given changed at D' = 200."""
-    fitted = {"midpoint": spread([190.0, 210.0]), "midpoint_interval": (150.0, 260.0), "factor": spread([2.0, 2.5])}
-    at = {100: accuracies(0.02), 200: accuracies(0.5, **changes), 400: accuracies(1.0)}
+    fitted = {"midpoint": spread([190.0, 210.0]), "midpoint_interval": (150.0, 260.0), "factor": spread([2.0, 3.9])}
+    at = {100: accuracies(0.02, 0.09), 200: accuracies(0.3, 0.7, **changes), 400: accuracies(0.96, 1.0)}
     return [check.holds for check in ungrokking._transition_checks("a network", at, transition or fitted)]
 
 
@@ -118,24 +130,26 @@ def test_checks_hold_and_fail_as_the_accuracies_say():
     assert not transition_holds(lowest_train_accuracy=spread([1.0, 0.999]))[3]
     assert not transition_holds(unmirrored_test_accuracy=spread([0.3, 0.4]))[5]
     assert not transition_holds(half_way_test_accuracy=spread([0.6, 0.6]))[6]
-    wide = {"midpoint": spread([200.0]), "midpoint_interval": None, "factor": spread([5.0])}
+    wide = {"midpoint": spread([190.0, 210.0]), "midpoint_interval": None, "factor": spread([3.9, 4.1])}
     assert not transition_holds(transition=wide)[4]
     assert not transition_holds(transition={"midpoint": None, "midpoint_interval": None, "factor": None, "fitted": 1,
                                             "seeds": 2})[4]
-    for changed, at in ((0, {100: accuracies(0.02, grokked_test_accuracy=spread([1.0, 0.9])), 400: accuracies(1.0)}),
-                        (1, {100: accuracies(0.2), 400: accuracies(1.0)}),
-                        (2, {100: accuracies(0.02), 400: accuracies(0.9)})):
+    chance, learnt = accuracies(0.02, 0.09), accuracies(0.96, 1.0)
+    for changed, at in ((0, {100: chance | {"grokked_test_accuracy": spread([1.0, 0.9])}, 400: learnt}),
+                        (1, {100: accuracies(0.02, 0.2), 400: learnt}), (2, {100: chance, 400: accuracies(0.9, 1.0)})):
         checks = list(ungrokking._transition_checks("a network", at, wide))
         assert [check.holds for check in checks[:3]] == [place != changed for place in range(3)]
 
 
 def decay_holds(midpoints, ends):
+    """Whether each check of two decays holds, at which two seeds have these means, further apart at the second."""
     network = ungrokking.Network(TrainingConfig(), (200,), (1.0, 2.0))
     measured = {}
     for decay, midpoint, end in zip(network.decays, midpoints, ends, strict=True):
-        measured[f"a network, decay {decay:g}"] = {"midpoint": midpoint and spread([midpoint]), "fitted": 0,
-                                                   "seeds": 1, "midpoint_interval": None}
-        measured[f"a network, decay {decay:g}, D' = 200"] = accuracies(end)
+        measured[f"a network, decay {decay:g}"] = {
+            "midpoint": midpoint and spread([midpoint - 20 * decay, midpoint + 20 * decay]), "fitted": 0, "seeds": 2,
+            "midpoint_interval": None}
+        measured[f"a network, decay {decay:g}, D' = 200"] = accuracies(end - 0.1 * decay, end + 0.1 * decay)
     return [check.holds for check in ungrokking._decay_checks("a network", network, measured)]
 
 

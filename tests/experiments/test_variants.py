@@ -55,17 +55,19 @@ def test_leaves_every_variant_at_every_decay_with_checks_and_a_figure(tmp_path, 
 
 
 def test_of_a_run_the_pairs_with_a_zero_and_the_ipr_along_logarithms_are_measured():
-    run = train(TrainingConfig(p=11, width=16, steps=40, operation="multiply", xi=0.0))
+    run = train(TrainingConfig(p=11, width=16, steps=40, operation="multiply", xi=0.0, weight_decay=1.0))
     measured = json.loads(json.dumps(variants.final_state(run), allow_nan=False))
     network, test = run.network(), run.problem().test
     predicted = network.forward(test.inputs, Cache()).argmax(axis=-1)
     with_zero = [label == guess for (m, n), label, guess in zip(test.inputs, test.labels, predicted, strict=True)
                  if m * n == 0]
-    assert 0 < len(with_zero) < len(test)
+    assert 0 < sum(with_zero) < len(with_zero) < len(test)
     assert measured["test_accuracy_with_zero"] == pytest.approx(sum(with_zero) / len(with_zero))
     powers = [2 ** k % 11 for k in range(10)]  # 2 is a primitive root of 11
     along = mean_ipr(*(x[:, powers] for x in network.neurons()), constant=False)
     assert measured["mean_ipr_along_logarithms"] == pytest.approx(along, rel=1e-12)
+    assert measured["mean_ipr_without_constant"] == pytest.approx(mean_ipr(*network.neurons(), constant=False),
+                                                                  rel=1e-12)
     assert measured["phase"] == run.summary()["phase"]
 
 
@@ -87,7 +89,8 @@ def test_the_phases_of_the_reference_are_wanted_of_every_seed(at_5, holds):
 @pytest.mark.parametrize(("residues", "logarithms", "holds"), [
     ((0.1, 0.2), (0.3, 0.4), True), ((0.1, 0.35), (0.3, 0.4), False)])
 def test_the_ipr_along_logarithms_is_higher_where_no_seeds_overlap(residues, logarithms, holds):
-    along = {5.0: {"mean_ipr_without_constant": spread(residues), "mean_ipr_along_logarithms": spread(logarithms)}}
+    along = {decay: {"mean_ipr_without_constant": spread(low), "mean_ipr_along_logarithms": spread(high)}
+             for decay, low, high in ((5.0, residues, logarithms), (15.0, (0.1, 0.1), (0.9, 0.9)))}
     assert variants._logarithms_check(along).holds == holds
 
 

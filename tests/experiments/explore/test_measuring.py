@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.figures import LOGARITHMS
 from analysis.ipr import neuron_ipr
 from analysis.pruning import pruning_curves, pruning_orders
 from experiments.explore import measuring
@@ -12,6 +13,7 @@ from experiments.explore.measuring import MEMORISED, NO_QUESTION, RIGHT, WRONG, 
 from experiments.pruning import observe_pruning
 from tests.experiments.explore.runs import SETTINGS, explored_of, run_of
 from training.figures import pruning_sets
+from training.setup import rule_neurons
 
 PRUNED = ("coexistence", "without snapshots", "no test set", "neither set", "one neuron")
 MODULAR = (*PRUNED, "transformer")
@@ -64,16 +66,21 @@ class TestNeurons:
     def test_ipr_is_that_of_the_weights(self, name, found):
         run = run_of(name)
         for step, ipr in zip(found.values["moments"], found.arrays["ipr"], strict=True):
-            np.testing.assert_allclose(ipr, neuron_ipr(*network_at(run, step).neurons()), rtol=1e-6)
+            np.testing.assert_allclose(ipr, neuron_ipr(*rule_neurons(network_at(run, step), run.config)), rtol=1e-6)
         assert found.arrays["ipr"][-1].mean() == pytest.approx(run.summary()["mean_ipr"], rel=1e-5)
 
     def test_drawn_weights_are_the_weights_to_half_a_level(self, name, found):
         for number, step in enumerate(found.values["moments"]):
-            exact = np.stack(network_at(run_of(name), step).neurons(), axis=1)
+            exact = np.stack(rule_neurons(network_at(run_of(name), step), run_of(name).config), axis=1)
             scale = found.arrays["scale"][number][..., None]
             np.testing.assert_allclose(scale[..., 0], abs(exact).max(axis=-1), rtol=1e-6)
             drawn = found.arrays["weights"][number] * scale / measuring.LEVELS
             assert (abs(drawn - exact) <= 0.501 * scale / measuring.LEVELS).all()
+
+    def test_of_division_are_along_the_logarithms(self, name, found):
+        of_10 = found.arrays["weights"].shape[-1] == run_of(name).config.p - 1 == found.values["places"]
+        assert of_10 == (run_of(name).config.operation == "divide") == ("logarithms" in found.values["waves"])
+        assert of_10 == (found.values["along"] == LOGARITHMS)
 
     def test_the_frequency_is_the_strongest(self, found):
         shares, frequency = found.arrays["shares"], found.arrays["frequency"]
@@ -90,7 +97,7 @@ class TestPruning:
         run = run_of(name)
         for number, step in enumerate(found.values["moments"]):
             network = network_at(run, step)
-            orders = pruning_orders(neuron_ipr(*network.neurons()), run.config.seed)
+            orders = pruning_orders(neuron_ipr(*rule_neurons(network, run.config)), run.config.seed)
             curves = pruning_curves(network, pruning_sets(run), orders, found.values["counts"])
             for order, accuracies in zip(found.values["orders"], found.arrays["pruned_accuracy"][number], strict=True):
                 for column, set_ in enumerate(found.values["pruned_sets"]):
