@@ -46,7 +46,7 @@ def neuron_ipr(*arrays: Array, constant: bool = True) -> Array:
     Parameters
     ----------
     *arrays : real array (..., N, p)
-        As `network.neurons()` returns them: rows of U and V and column of W of neuron k in the two-layer network.
+        As `network.neurons()` returns them: columns of U and V and row of W of neuron k in the two-layer network.
     constant : bool
         As in `ipr`.
 

@@ -4,10 +4,10 @@ The logits of the two-layer network are a sum over its neurons,
 
     z(m, n) = sum_k h_k(m, n) W_k                 W_k the k-th row of W (a column in the paper)
 
-so taking a neuron away (its row of U, of V and of W set to zero) takes its term away and leaves the others as they are;
-with BatchNorm as well, which in evaluation treats every neuron alone. Hence a curve over many counts of pruned neurons
-costs no more products than a single forward pass. Let the neurons be pruned in the order k_1, k_2, ..., k_N. With the
-first c gone,
+so taking a neuron away (its columns of U and V and its row of W set to zero) takes its term away and leaves the others
+as they are; with BatchNorm as well, which in evaluation treats every neuron alone. Hence a curve over many counts of
+pruned neurons costs no more products than a single forward pass. Let the neurons be pruned in the order k_1, k_2, ...,
+k_N. With the first c gone,
 
     z_c = sum over i > c of h_(k_i) W_(k_i)
 

@@ -6,7 +6,8 @@ A layer owns parameters and nothing else. Its two passes are
     dx = layer.backward(dy, cache, grads)     dx = (df/dx)^T dy,  grads.W += (df/dW)^T dy
 
 where dy means dL/dy, the gradient of a scalar loss L. What the backward pass needs of the forward pass lies in the
-`cache`, which the caller hands in: a layer can run in several threads, and be evaluated in the middle of a step.
+`cache`, which the caller hands in: a layer can run in several threads, and be evaluated in the middle of a step. All
+floats are of one type, that of the parameters.
 
 Shapes: the last two axes are (rows, features), and a layer sees nothing else. An axis in front is a stack of
 independent runs, carried by the parameters as well: x (R, D, in), W (R, in, out). In docstrings "..." stands for that

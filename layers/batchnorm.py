@@ -16,7 +16,8 @@ Every row also moves mu and v. Let s = sum_d. From x^ = (x - mu) r, with dr/dv =
            = r (dx^_d - mean(dx^) - x^_d mean(dx^ x^))
 
 The two means take out of dx^ its part along the constant and along x^: moving x in these directions changes nothing.
-With dx^ = gamma dy, the means are dbeta and dgamma times gamma / D.
+(Of x^, |x^|^2 = D v / (v + eps): a projection where eps is small beside v. At the start of the two-layer network eps is
+a fifth of v.) With dx^ = gamma dy, the means are dbeta and dgamma times gamma / D.
 
 In evaluation mu and v are running averages of what training saw (v with D - 1 in place of D), and y is linear in x:
 dx = gamma r dy.

@@ -1,9 +1,11 @@
 """What the gradient check checks: every layer, every loss, and networks of them, at sizes that tell axes apart.
 
-No two axes of a case have the same length (but for the transformer's two tokens and d_head = 2), so that a product or a
-sum along the wrong one fails or gives other numbers. Two exceptions are made on purpose: a square Linear, where a
-forgotten transpose still runs, and a stack of R = D runs, where a vector that broadcasts along the runs instead of the
-rows still runs.
+The axes of a case have lengths of their own (but for the transformer's two tokens and d_head = 2), so that a product or
+a sum along the wrong one fails or gives other numbers. But a matrix that keeps the width is square: in attention,
+around a shortcut, between hidden layers. And the two of an LSTM that reads as many features as it writes have one shape
+(in the text classifier). There a forgotten transpose still runs, and its numbers must tell. Two exceptions are made on
+purpose: a square Linear, which is that case at its simplest, and a stack of R = D runs, where a vector that broadcasts
+along the runs instead of the rows still runs.
 """
 
 from __future__ import annotations

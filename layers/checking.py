@@ -1,13 +1,14 @@
 """The gradient check of any layer, loss or network: values, and the contract of the two passes.
 
 The values are compared with difference quotients (`layers.finite_differences`). The contract (`layers.base`) says that
-backward *adds* to the gradients, that a cache can be used again, and that neither pass writes into x, dy or the
-parameters. A network trains on with a layer that breaks it, and a check of values alone would see nothing.
+backward *adds* to the gradients, that a cache can be used again, that what backward needs lies there and not in the
+layer, and that neither pass writes into x, dy or the parameters; and all floats should be of one type. A network trains
+on with a layer that breaks it, and a check of values alone would see nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -29,6 +30,14 @@ class UnknownMemory(Cache):
         kind = array.dtype.kind
         array[...] = np.nan if kind == "f" else True if kind == "b" else np.iinfo(array.dtype).max
         return array
+
+    def kept(self) -> Iterator[tuple[str, Any]]:
+        """What forward passes have left for backward passes, each with its name ("cache.first.x")."""
+        for part in self.parts():
+            for name, value in vars(part).items():
+                if not name.startswith("_"):
+                    for one in value if isinstance(value, tuple | list) else (value,):
+                        yield ".".join(("cache", *part._path, name)), one
 
 
 def check_layer(layer: Layer, x: Array, mode: Mode = EVALUATING, seed: int = 0, dy: Array | None = None,
@@ -55,7 +64,7 @@ def check_layer(layer: Layer, x: Array, mode: Mode = EVALUATING, seed: int = 0, 
     -------
     rows : list of Row
         One for each parameter and, if x is of floats, one for x. What a pass wrote to and should not have has a row
-        of its own.
+        of its own, and so has what is of another type than x.
 
     Raises
     ------
@@ -86,7 +95,7 @@ def check_network(network: Layer, loss: Any, x: Array, labels: Array, mode: Mode
         return loss.forward(network.forward(x, cache["network"], mode), labels, cache["loss"])
 
     def backward(dy, cache, grads):
-        return network.backward(dy[..., None, None] * loss.backward(cache["loss"]), cache["network"], grads)
+        return network.backward(_times(loss.backward(cache["loss"]), dy), cache["network"], grads)
 
     return _check(network, forward, backward, x, mode, seed, noise=noise)
 
@@ -109,9 +118,14 @@ def check_loss(loss: Any, logits: Array, labels: Array, seed: int = 0) -> list[R
         return loss.forward(x, labels, cache)
 
     def backward(dy, cache, grads):
-        return dy[..., None, None] * loss.backward(cache)
+        return _times(loss.backward(cache), dy)
 
     return _check(Layer(), forward, backward, logits, EVALUATING, seed)
+
+
+def _times(dz: Array, dy: Array) -> Array:
+    """The gradient of each run's loss times its own number; of dz's type, so that it shows if that is another."""
+    return dz * dy[..., None, None].astype(dz.dtype if dz.dtype.kind == "f" else dy.dtype)
 
 
 def _check(layer: Layer, forward: Callable, backward: Callable, x: Array, mode: Mode, seed: int,
@@ -127,18 +141,26 @@ def _check(layer: Layer, forward: Callable, backward: Callable, x: Array, mode: 
     if layer.store.flat.dtype != np.float64:
         raise ValueError(f"a layer must be built in float64 to be checked, got {layer.store.flat.dtype}")
     x = xp.array(x, dtype=np.float64 if x.dtype.kind == "f" else x.dtype)  # a copy: it will be written to
+    others = xp.repeat(x, 2, axis=-2)[..., -x.shape[-2]:, :]  # the last rows, each of them twice
+    # Another step, so that masks are others too. To evaluate takes no seeds, so the mode may lack those of a stack.
+    elsewhere = replace(mode, seeds=tuple(range(*layer.stack or (1,))), step=mode.step + 1)
     before = layer.state()
     try:
         layer.store.flat += noise * xp.asarray(rng.normal(size=layer.store.flat.shape))
         if layer.names("buffers"):  # running statistics of 0 and 1 are special values too
-            forward(x.copy(), UnknownMemory(), replace(mode, training=True))
+            forward(x.copy(), UnknownMemory(), replace(elsewhere, training=True))
         buffers = [(array, array.copy()) for array in _arrays(layer, "buffers").values()]
 
-        def pass_forward(x, cache):
+        def pass_forward(x, cache, mode=mode):
             y = forward(x, cache, mode)
             for array, kept in buffers:
                 array[...] = kept
             return y
+
+        def pass_others():
+            # In both modes, since a layer may keep its mode, or keep something in one of them alone.
+            for training in (mode.training, not mode.training):
+                pass_forward(others.copy(), UnknownMemory(), replace(elsewhere, training=training))
 
         def evaluate():
             # A fresh cache, since a workspace may be what an earlier call returned; and y may be x itself.
@@ -151,7 +173,8 @@ def _check(layer: Layer, forward: Callable, backward: Callable, x: Array, mode: 
         tensors = _arrays(layer)
         if x.dtype.kind == "f":
             tensors["x"] = x
-        analytic, faults, broken = _backward_passes(layer, pass_forward, backward, x, dy, rng)
+        analytic, faults, broken = _backward_passes(layer, pass_forward, pass_others, backward, x, dy, rng)
+        broken += _other_types(layer, lambda x, cache: forward(x, cache, mode), backward, x, dy)
         rows = []
         for name, array in tensors.items():
             numeric, kinks, rounding = difference_quotients(array, evaluate, dy)
@@ -172,7 +195,8 @@ def _arrays(layer: Layer, kind: str = "parameters") -> dict[str, Array]:
     return {name: getattr(owner, own) for name, (owner, own) in layer.names(kind).items()}
 
 
-def _backward_passes(layer: Layer, forward: Callable, backward: Callable, x: Array, dy: Array, rng) -> tuple:
+def _backward_passes(layer: Layer, forward: Callable, forward_others: Callable, backward: Callable, x: Array, dy: Array,
+                     rng) -> tuple:
     """What the backward pass says, and which rules it breaks.
 
     Returns
@@ -186,7 +210,7 @@ def _backward_passes(layer: Layer, forward: Callable, backward: Callable, x: Arr
     """
     flat, cache, broken = layer.store.flat.copy(), UnknownMemory(), {}
 
-    def both_passes(content):
+    def both_passes(content, between=lambda: None):
         grads = layer.gradients()
         grads.flat[...] = content
         views = {name: getattr(reduce(getattr, filter(None, owner.path.split(".")), grads), own)
@@ -194,6 +218,7 @@ def _backward_passes(layer: Layer, forward: Callable, backward: Callable, x: Arr
         start = {name: np.array(to_host(view)) for name, view in views.items()}
         given_x, given_dy = x.copy(), dy.copy()
         forward(given_x, cache)
+        between()
         dx = backward(given_dy, cache, grads)
         for name, was, now in (("x", x, given_x), ("dy", dy, given_dy), ("parameters", flat, layer.store.flat)):
             if bool((was != now).any()):
@@ -208,6 +233,7 @@ def _backward_passes(layer: Layer, forward: Callable, backward: Callable, x: Arr
 
     _, analytic = both_passes(0)
     start, again = both_passes(array_module(x).asarray(rng.normal(size=flat.shape)))
+    _, interrupted = both_passes(0, forward_others)
     faults = {}
     for name, first in analytic.items():
         second = again[name]
@@ -219,8 +245,33 @@ def _backward_passes(layer: Layer, forward: Callable, backward: Callable, x: Arr
             faults[name] = ("backward overwrites the gradient, it must add to it"
                             if name != "x" and not _differ(second, first)
                             else "the same passes with the same cache give something else the second time")
+        elif _differ(interrupted[name], first):
+            faults[name] = "other rows passed in between change it: nothing of a pass may be kept in the layer"
     return analytic, faults, list(broken.values())
 
 
 def _differ(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.linalg.norm(a - b) > 1e-9 * np.linalg.norm(b))
+
+
+def _other_types(layer: Layer, forward: Callable, backward: Callable, x: Array, dy: Array) -> list[Row]:
+    """Make both passes in float64 and in float32: a row for each result that is of another type."""
+    state, attributes = layer.state(), [(part, dict(vars(part))) for _, part in layer.walk()]
+    device, nothing, found = layer.store.device, np.empty(0), {}
+    try:
+        for dtype in (np.dtype("float64"), np.dtype("float32")):
+            # Built anew in its place, since the two passes may know no other layer than this.
+            layer.build(replace(device, dtype=dtype), range(*layer.stack) if layer.stack else 0).load_state(state)
+            cache = UnknownMemory()
+            with np.errstate(all="ignore"):  # types are all that is looked at
+                y = forward(x.astype(dtype if x.dtype.kind == "f" else x.dtype), cache)
+                dx = backward(dy.astype(dtype), cache, layer.gradients())
+            for name, array in (("y", y), ("dx", dx), *cache.kept()):
+                if (other := getattr(array, "dtype", dtype)) != dtype and other.kind == "f":
+                    found.setdefault(name, Row(f"{name}, its type", nothing, nothing, nothing.astype(bool),
+                                               fault=f"{other} where x, dy and the parameters are {dtype}"))
+    finally:
+        for part, kept in attributes:
+            vars(part).clear()
+            vars(part).update(kept)
+    return list(found.values())

@@ -141,7 +141,7 @@ def difference_quotients(array: Array, evaluate: Callable[[], tuple[Array, list[
         array[index] = minus
         y_minus, below = evaluate()
         array[index] = value
-        # Of v + h and v - h as they came out after rounding; their difference is exact.
+        # Of v + h and v - h as they came out after rounding to float64; their difference is exact.
         numeric[index] = (dy * (y_plus - y_minus)).sum() / (plus - minus)
         for at, side, other in zip(here, above, below, strict=True):
             kinks[index] |= ((at != side) | (at != other)).any()

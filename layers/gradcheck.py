@@ -166,10 +166,11 @@ def _summary(rows: Sequence[Row]) -> str:
 
 def _explain(mistake) -> None:
     print(f"Planted in {mistake.case}: {mistake.explanation}\n")
-    (method,) = (name for name, value in vars(mistake.kind).items() if inspect.isfunction(value))
+    names = [name for name, value in vars(mistake.kind).items() if inspect.isfunction(value)]
     for title, kind in (("Right", mistake.kind.__base__), ("Planted", mistake.kind)):
-        source = textwrap.dedent(inspect.getsource(getattr(kind, method)))
-        print(f"{title}:\n\n{textwrap.indent(source, '    ')}")
+        print(f"{title}:\n")
+        for method in (getattr(kind, name) for name in names if hasattr(kind, name)):
+            print(textwrap.indent(textwrap.dedent(inspect.getsource(method)), "    "))
 
 
 def _cases(name: str, parser: argparse.ArgumentParser) -> list[Case]:
@@ -224,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--show", metavar="NAME",
                       help="check it, and print the derivatives that differ most side by side (one run by default)")
     what.add_argument("--plant", metavar="NAME", choices=MISTAKES,
-                      help="check a layer with a mistake in its backward pass; the mistakes are listed below")
+                      help="check a layer with a mistake in it; the mistakes are listed below")
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N",
                         help="of parameters, inputs, masks and upstream gradients (default: %(default)s)")
     parser.add_argument("--stack", type=whole_number, metavar="R",

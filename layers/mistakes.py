@@ -1,8 +1,9 @@
 """Wrong backward passes, planted on purpose: would the gradient check see them?
 
 Each class is a layer with one mistake in its backward pass, of the kind that one makes when deriving or typing it; its
-docstring says which, and what would be right. Read it beside the right one; the forward pass is inherited and right.
-`python -m layers.gradcheck --plant NAME` puts it in the place of the right one.
+docstring says which, and what would be right. Read it beside the right one; the forward pass is inherited and right (of
+all but one, whose mistake is what the two passes share). `python -m layers.gradcheck --plant NAME` puts it in the place
+of the right one.
 
 Many of them would train: the loss goes down all the same, only slower or to somewhere else. That is why one checks.
 """
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 from backend import array_module
 from layers.attention import Attention
+from layers.base import EVALUATING
 from layers.batchnorm import BatchNorm
 from layers.chain import Chain, Residual
 from layers.cross_entropy import CrossEntropy
@@ -59,11 +61,30 @@ class LinearBiasForgotten(Linear):
         return dy @ self.W.mT
 
 
+class LinearStateOnSelf(Linear):
+    """x is kept in the layer instead of the cache: right, unless other rows come by before the backward pass."""
+
+    def forward(self, x, cache, mode=EVALUATING):
+        self.x = x
+        return super().forward(x, cache, mode)
+
+    def backward(self, dy, cache, grads):
+        grads.W += self.x.mT @ dy
+        return dy @ self.W.mT
+
+
 class SquareFactorForgotten(Square):
     """The exponent is not brought down: dx = x dy instead of 2 x dy."""
 
     def backward(self, dy, cache, grads):
         return dy * cache.x
+
+
+class SquareInFloat32(Square):
+    """dx is rounded to float32 on the way. It is off by 2e-8, and so are all gradients before it: too little to see."""
+
+    def backward(self, dy, cache, grads):
+        return super().backward(dy, cache, grads).astype("float32")
 
 
 class ReLUMaskForgotten(ReLU):
@@ -379,7 +400,9 @@ MISTAKES = {
     "linear-weights-transposed": Mistake("Linear/square", LinearWeightsTransposed),
     "linear-input-not-transposed": Mistake("Linear/square", LinearInputNotTransposed),
     "linear-bias-forgotten": Mistake("Linear/bias", LinearBiasForgotten),
+    "linear-state-on-self": Mistake("Linear/no-bias", LinearStateOnSelf),
     "square-factor-forgotten": Mistake("Square", SquareFactorForgotten),
+    "square-in-float32": Mistake("Square", SquareInFloat32),
     "relu-mask-forgotten": Mistake("ReLU", ReLUMaskForgotten),
     "relu-mask-of-gradient": Mistake("ReLU", ReLUMaskOfGradient),
     "relu-in-place": Mistake("ReLU", ReLUInPlace),

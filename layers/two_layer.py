@@ -55,7 +55,7 @@ class TwoLayerNetwork(Chain):
         self.row_size = width
 
     def neurons(self) -> tuple[Array, ...]:
-        """What each neuron holds along the residues: its row of U and of V and its column of W, arrays (..., N, p)."""
+        """What each neuron holds along the residues: its column of U, of V and its row of W, arrays (..., N, p)."""
         embedding = self.layers["embedding"]
         return embedding.U.mT, embedding.V.mT, self.layers["output"].W
 

@@ -96,6 +96,23 @@ def test_neurons_of_several_frequencies_are_left_out():
     assert not waves(U=noise[0], V=noise[1], W=noise[2].T).periodic.any()
 
 
+def test_checks_of_the_closed_form():
+    def held(accuracy=(1.0, 1.0), exponent=(-0.54, -0.46)):
+        measured = {"p 5": {"exponent": analytic.spread(exponent)},
+                    "p 5, N 20": {"accuracy": analytic.spread(accuracy), "error": analytic.spread([0.1, 0.2])}}
+        return [check.holds for check in analytic._closed_checks((5,), (2, 20), measured)]
+
+    assert held() == [True, True]
+    assert held(accuracy=(1.0, 0.99)) == [False, True]
+    assert held(exponent=(-0.5, -0.56)) == [True, False]
+
+
+@pytest.mark.parametrize(("last", "holds"), [((0.5, 0.6), True), ((0.5, 0.7), False)])
+def test_no_scale_may_change_the_accuracy_of_any_seed(last, holds):
+    scaled = {None: analytic.spread((0.5, 0.6)), 0.1: analytic.spread((0.5, 0.6)), 10.0: analytic.spread(last)}
+    assert analytic._scale_check(scaled).holds == holds
+
+
 def test_checks_of_trained_waves():
     def held(**changes):
         measured = {"same_frequency": [1.0, 0.95], "within_quarter_turn": [1.0, 0.9], "residual": [0.1, 0.2],
@@ -105,7 +122,7 @@ def test_checks_of_trained_waves():
 
     assert held() == [True, True]
     assert held(same_frequency=[1.0, 0.85]) == [False, True]
-    assert held(within_quarter_turn=[0.5, 0.5]) == [True, False]
+    assert held(within_quarter_turn=[1.0, 0.5]) == [True, False]
     nothing = [None, None]  # no periodic neuron at all
     assert held(same_frequency=nothing, within_quarter_turn=nothing, residual=nothing) == [False, False]
 

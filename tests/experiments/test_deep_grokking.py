@@ -173,7 +173,7 @@ def test_falls_count_from_a_tenth_of_the_most_that_there_can_be():
     ([{"rise": 1500}, {"best": 0.7}], [False] * 3),
     ([{"rise": 1500, "memorised": 400}, {"rise": 1600, "memorised": 400}], [True, False, False])])
 def test_deeper_is_later_where_every_seed_comes_after_every_seed(deeper, holds):
-    groups = readings(four=[{"rise": 1000}, {"rise": 1300}], eight=deeper)
+    groups = readings(four=[{"rise": 1000}, {"rise": 1300}], eight=deeper, twelve=[{"rise": 3000}, {"rise": 3100}])
     checks = list(deep_grokking._depth_checks(groups))
     assert [check.holds for check in checks[-3:]] == holds
 
@@ -199,19 +199,22 @@ def test_rank_that_falls_too_little_is_told():
     reading["rank"] = {"start": [80], "memorised": [80], "end": [40]}
     check = next(deep_grokking._rank_checks({"four": [reading]}))
     assert (check.holds, check.measured) == (False, "80.0 to 40.0; last layer 80.0 to 40.0")
+    assert not next(deep_grokking._rank_checks({"four": [read(groks(), CONFIG), reading]})).holds
 
 
 @pytest.mark.parametrize(("memorised", "end", "holds"), [
     ([0.8, 0.9, 0.2], [0.8, 0.1, 0.8], [True, True]), ([0.8, 0.1, 0.8], [0.8, 0.9, 0.7], [False, False])])
 def test_probes_of_the_last_layer_are_held_against_the_first(memorised, end, holds):
-    reading = {"probe": {"memorised": memorised, "end": end}}
-    assert [check.holds for check in deep_grokking._probe_checks({"four": [reading]})] == holds
+    reading, expected = ({"probe": {"memorised": one, "end": other}}
+                         for one, other in ((memorised, end), ([0.8, 0.5, 0.2], [0.8, 0.8, 0.9])))
+    assert [check.holds for check in deep_grokking._probe_checks({"four": [expected, reading]})] == holds
     unknown = {"probe": {"memorised": None, "end": end}}
     assert not next(deep_grokking._probe_checks({"four": [reading, unknown]})).holds
 
 
 def test_second_rises_and_falls_are_looked_for_in_the_larger_sets():
     once, twice = {"rises": 1, "falls": [1, 0]}, {"rises": 2, "falls": [1, 2]}
-    assert [check.holds for check in deep_grokking._larger_checks([{"a": [once, twice]}])] == [True, True]
-    assert [check.holds for check in deep_grokking._larger_checks([{"a": [once]}, {"b": [once]}])] == [False, False]
+    for group, found in (([once, twice], True), ([once], False)):
+        checks = deep_grokking._larger_checks([{"a": group}, {"b": [once]}])
+        assert [check.holds for check in checks] == [found, found]
     assert list(deep_grokking._larger_checks([])) == []

@@ -88,7 +88,7 @@ def setting(train=(100.0, 110.0), test=(900.0, 1000.0), solved=850.0, loss=0.0, 
     return {"train_step": spread(train), "test_step": spread(test), "grokking_time": spread(simulated),
             "groks": spread([float(time is not None) for time in simulated]), "solved_time": spread([solved]),
             "relative_error": spread(errors) if errors else None, "accuracy_apart": spread([0.0, loss / 3]),
-            "loss_apart": spread([0.0, loss]), "final_test_loss": spread([final, final])}
+            "loss_apart": spread([0.0, loss]), "final_test_loss": spread([0.8 * final, 1.2 * final])}
 
 
 NONE = (None, None)
@@ -114,15 +114,18 @@ def test_students_that_grok_otherwise_do_not_hold(changed, numbers):
 
 
 @pytest.mark.parametrize(("changed", "errors", "vanishing", "numbers"), [
-    ({}, (0.6, 1.0), 0.003, [1, 4]), ({}, (0.05, -0.09), 0.003, [4]), ({}, (0.05, 0.05), 0.02, [2, 4]),
+    ({}, (0.05, 0.6), 0.003, [1, 4]), ({}, (0.05, -0.09), 0.003, [4]), ({}, (0.05, 0.05), 0.02, [2, 4]),
     ({0.5: setting(solved=700.0)}, (0.6, 1.0), 0.003, [0, 1, 4]),
     ({0.9: setting((0.0, 0.0), (600.0, 700.0), 650.0)}, (0.6, 1.0), 0.003, [1, 3, 4]),
+    ({0.9: setting(test=(800.0, 1120.0), solved=855.0)}, (0.6, 1.0), 0.003, [1, 4]),
+    ({0.9: setting(test=(950.0, 990.0), solved=865.0)}, (0.6, 1.0), 0.003, [1, 4]),
     ({0.9: setting(test=NONE)}, (0.6, 1.0), 0.003, [0, 1, 3, 4]),
     ({1.0: setting(test=NONE, solved=None)}, (0.6, 1.0), 0.003, [1]),
+    ({1.5: setting(test=NONE)}, (0.6, 1.0), 0.003, [1, 4, 5]),
     ({1.5: setting(test=(None, 900.0), solved=None)}, (0.6, 1.0), 0.003, [1, 4, 5])])
 def test_times_that_go_otherwise_do_not_hold(changed, errors, vanishing, numbers):
     swept = {0.5: setting(), 0.9: setting((100.0, 110.0), (5000.0, 6000.0), 5400.0), 1.0: setting(),
-             1.5: setting(test=NONE, solved=None)} | changed
+             1.5: setting(test=NONE, solved=None), 2.0: setting(test=NONE, solved=None)} | changed
     formula = {"relative_error": spread(errors),
                **{f"relative_error, eps {eps:g}": spread([vanishing]) for eps in linear_estimator.VANISHING}}
     assert failing(linear_estimator._time_checks(swept, formula)) == numbers
@@ -133,11 +136,12 @@ def test_times_that_go_otherwise_do_not_hold(changed, errors, vanishing, numbers
         test=(600.0, 600.0), loss=0.11)}, [1]),
     ({DECAYED: setting(test=(950.0, 999.0))}, [2]), ({DECAYED: setting(test=NONE)}, [2]),
     ({SPOILT: setting()}, [3]), ({HALVED: setting(test=NONE, final=1 / 3)}, [4]),
-    ({MORE_OUTPUTS[0]: setting(test=(500.0, 500.0))}, [5]), ({MORE_OUTPUTS[0]: setting(test=NONE)}, [5])])
+    ({MORE_OUTPUTS[0]: setting(test=(500.0, 500.0))}, [5]), ({MORE_OUTPUTS[0]: setting(test=(900.0, 1060.0))}, [5]),
+    ({MORE_OUTPUTS[0]: setting(test=NONE)}, [5])])
 def test_variants_that_go_otherwise_do_not_hold(changed, numbers):
     measured = {LATE: setting(), DECAYED: setting(test=(950.0, 1100.0)), SPOILT: setting(test=NONE),
-                HALVED: setting(test=NONE, final=1 / 6), MORE_OUTPUTS[0]: setting(test=(800.0, 800.0)),
-                MORE_OUTPUTS[1]: setting(test=(600.0, 600.0))} | changed
+                HALVED: setting(test=NONE, final=1 / 6), MORE_OUTPUTS[0]: setting(test=(710.0, 1110.0)),
+                MORE_OUTPUTS[1]: setting(test=(250.0, 950.0))} | changed
     assert failing(linear_estimator._variant_checks({one.name: values for one, values in measured.items()})) == numbers
 
 

@@ -39,9 +39,10 @@ def test_neurons_are_the_same(fused, plain, case):
         np.testing.assert_array_equal(one, other)
 
 
-def test_attention_to_very_different_scores_overflows_nowhere():
+@pytest.mark.parametrize("kind", ["FusedTransformer", "Transformer"])
+def test_attention_to_very_different_scores_overflows_nowhere(kind):
     for sign in (1, -1):
-        network = Case().layer("FusedTransformer")
+        network = Case().layer(kind)
         network.layers["attention"].layers["heads"].W_Q *= sign * 1e6
         assert np.isfinite(network.forward(np.array([[0, 1], [2, 0]]), Cache(), Mode())).all()
 

@@ -12,7 +12,7 @@ from layers.checking import check_layer, check_loss, check_network
 from layers.finite_differences import STEP, TOLERANCE
 from layers.gradcheck import main, side_by_side, table
 from layers.initial import normal
-from layers.mistakes import MISTAKES, BatchNormConstantVariance
+from layers.mistakes import MISTAKES, BatchNormConstantVariance, Mistake
 
 TRAINING = Mode(training=True)
 
@@ -65,7 +65,8 @@ def test_every_planted_mistake_is_caught(mistake, stack):
 
 @pytest.mark.parametrize(("name", "tensors"), [
     ("linear-weights-transposed", {"W"}), ("linear-bias-forgotten", {"b"}), ("layer-norm-gamma-late", {"x"}),
-    ("attention-keys-not-transposed", {"W_K", "x"}), ("relu-in-place", {"dy, as given"})])
+    ("attention-keys-not-transposed", {"W_K", "x"}), ("relu-in-place", {"dy, as given"}),
+    ("linear-state-on-self", {"W"}), ("square-in-float32", {"dx, its type"})])
 def test_a_mistake_shows_in_the_tensors_it_spoils_and_in_no_other(name, tensors):
     assert failed(check(CASES[MISTAKES[name].case], kind=MISTAKES[name].kind)) == tensors
 
@@ -149,6 +150,38 @@ class NotFinite(Product):
         return dx
 
 
+class KeepsX(Product):
+    def forward(self, x, cache, mode=None):
+        self.x = x
+        return x * self.w
+
+    def backward(self, dy, cache, grads):
+        cache.x = self.x
+        return super().backward(dy, cache, grads)
+
+
+class RoundsDx(Product):
+    def backward(self, dy, cache, grads):
+        return super().backward(dy, cache, grads).astype(np.float32)
+
+
+class KeepsXRounded(Product):
+    def forward(self, x, cache, mode=None):
+        cache.kept = (None, x.astype(np.float32))
+        return x * self.w
+
+    def backward(self, dy, cache, grads):
+        cache.x = cache.kept[1].astype(dy.dtype)
+        return super().backward(dy, cache, grads)
+
+
+class DoublesY(Product):
+    """NumPy's float64 beside a float32 array makes a float64 array, as a Python float would not."""
+
+    def forward(self, x, cache, mode=None):
+        return super().forward(x, cache) * np.sqrt(1.0)
+
+
 class MixesRuns(Product):
     """Right without a stack."""
 
@@ -162,13 +195,85 @@ class MixesRuns(Product):
     (WritesIntoX, "x, as given", "writes into x"),
     (WritesIntoParameters, "parameters, as given", "writes into parameters"),
     (NoInputGradient, "x", "no dx"), (ZeroInputGradient, "x", ""), (NotFinite, "x", ""),
-    (InputGradientThatBroadcasts, "x", "shape"), (GrowsWithItsCache, "x", "second time")])
-def test_a_layer_that_breaks_the_contract_is_caught(kind, tensor, message):
-    rows = check_layer(kind(), draw(5, 4))
+    (InputGradientThatBroadcasts, "x", "shape"), (GrowsWithItsCache, "x", "second time"),
+    (KeepsX, "w", "kept in the layer"),
+    (RoundsDx, "dx, its type", "float32 where x, dy and the parameters are float64"),
+    (DoublesY, "y, its type", "float64 where x, dy and the parameters are float32")])
+@pytest.mark.parametrize("shape", [(5, 4), (3, 5, 4)], ids=["one run", "stack"])
+def test_a_layer_that_breaks_the_contract_is_caught(kind, tensor, message, shape):
+    rows = check_layer(kind(), draw(*shape))
     assert failed(rows) == {tensor}
     assert message in by_tensor(rows)[tensor].fault
     assert "WRONG" in table(rows)
     assert side_by_side(by_tensor(rows)[tensor])
+
+
+def test_what_is_rounded_in_the_cache_is_named_though_the_numbers_agree():
+    network = Chain(inner=Chain(product=KeepsXRounded()), last=Linear(4, 3))
+    assert failed(check_layer(network, draw(5, 4))) == {"cache.inner.product.kept, its type"}
+
+
+# What a layer that has two modes may keep in itself: its mode, or what it has in training alone.
+
+class KeepsItsMode(BatchNorm):
+    def forward(self, x, cache, mode=None):
+        self.training = mode.training
+        return super().forward(x, cache, mode)
+
+    def backward(self, dy, cache, grads):
+        cache.training = self.training
+        return super().backward(dy, cache, grads)
+
+
+class KeepsItsStatistics(BatchNorm):
+    def forward(self, x, cache, mode=None):
+        y = super().forward(x, cache, mode)
+        if mode.training:
+            self.r = cache.r
+        return y
+
+    def backward(self, dy, cache, grads):
+        if cache.training:
+            cache.r = self.r
+        return super().backward(dy, cache, grads)
+
+
+class KeepsItsMask(Dropout):
+    def forward(self, x, cache, mode=None):
+        y = super().forward(x, cache, mode)
+        self.mask = cache.mask
+        return y
+
+    def backward(self, dy, cache, grads):
+        cache.mask = self.mask
+        return super().backward(dy, cache, grads)
+
+
+class KeepsTheMaskOfTraining(Dropout):
+    def forward(self, x, cache, mode=None):
+        y = super().forward(x, cache, mode)
+        if mode.training:
+            self.mask = cache.mask
+        return y
+
+    def backward(self, dy, cache, grads):
+        if cache.mask is not None:
+            cache.mask = self.mask
+        return super().backward(dy, cache, grads)
+
+
+@pytest.mark.parametrize(("kind", "mode"), [
+    (KeepsItsMode, TRAINING), (KeepsItsMode, Mode()), (KeepsItsStatistics, TRAINING), (KeepsItsMask, TRAINING),
+    (KeepsItsMask, Mode()), (KeepsTheMaskOfTraining, TRAINING)])
+def test_what_a_layer_keeps_of_its_mode_is_caught(kind, mode):
+    rows = check_layer(kind(0.4 if issubclass(kind, Dropout) else 4), draw(5, 4), mode)
+    assert failed(rows) == {"x"}
+    assert "kept in the layer" in by_tensor(rows)["x"].fault
+
+
+def test_a_stack_can_be_checked_in_evaluation_without_its_seeds():
+    for layer in (Dropout(0.4), Chain(norm=BatchNorm(4), dropout=Dropout((0.1, 0.4, 0.7)))):
+        assert not failed(check_layer(layer, draw(3, 5, 4)))
 
 
 def test_runs_that_are_mixed_up_are_caught():
@@ -235,9 +340,12 @@ def test_a_check_that_leaves_everything_out_does_not_pass():
 def test_a_check_leaves_the_layer_and_its_input_as_they_were(mode):
     network = Chain(linear=Linear(4, 6), norm=BatchNorm(6), dropout=Dropout(0.4)).build(seed=3)
     x = draw(5, 4)
-    state, given = network.state(), x.copy()
+    state, given, attributes = network.state(), x.copy(), [dict(vars(layer)) for _, layer in network.walk()]
     assert not failed(check_layer(network, x, mode))
     assert np.array_equal(x, given)
+    for (_, layer), before in zip(network.walk(), attributes, strict=True):
+        assert vars(layer).keys() == before.keys()
+        assert all(value is before[name] for name, value in vars(layer).items())
     for name, array in network.state().items():
         assert np.array_equal(array, state[name]), name
 
@@ -284,10 +392,15 @@ def test_losses_and_networks_of_ones_own():
         def backward(self, cache):
             return 3 * cache.logits ** 3
 
+    class Rounded(SumOfFourthPowers):
+        def backward(self, cache):
+            return super().backward(cache).astype(np.float32)
+
     labels = np.array([0, 1, 2, 0, 1])
     for shape in ((5, 3), (2, 5, 3), (5, 5, 3)):
         assert not failed(check_loss(SumOfFourthPowers(), draw(*shape), labels))
         assert failed(check_loss(Wrong(), draw(*shape), labels)) == {"x"}
+        assert failed(check_loss(Rounded(), draw(*shape), labels)) == {"dx, its type"}
     network = Chain(a=Linear(4, 6), phi=Square(), b=Linear(6, 3)).build(seed=2)
     rows = check_network(network, MeanSquaredError(), draw(5, 4), labels)
     assert not failed(rows)
@@ -348,6 +461,28 @@ def test_a_planted_mistake_is_explained_and_fails_the_command(name, capsys):
     assert MISTAKES[name].explanation in out
     assert out.index("Right:") < out.index("Planted:") < out.index("WRONG")
     assert "tensors WRONG" in out.splitlines()[-1]
+
+
+class WrongInParts(Square):
+    """Wrong in the last of three methods, of which the right layer has two."""
+
+    def forward(self, x, cache, mode=None):
+        return super().forward(x, cache, mode)
+
+    def backward(self, dy, cache, grads):
+        return self.factor() * super().backward(dy, cache, grads)
+
+    def factor(self):
+        return 0.5
+
+
+def test_a_mistake_in_several_methods_is_explained_by_all_of_them(monkeypatch, capsys):
+    monkeypatch.setitem(MISTAKES, "in-parts", Mistake("Square", WrongInParts))
+    assert main(["--plant", "in-parts", "--stack", "0"]) == 1
+    right, planted = capsys.readouterr().out.split("Right:")[1].split("Planted:")
+    assert [text.count("def ") for text in (right, planted)] == [2, 3]
+    assert right.index("def forward") < right.index("def backward")
+    assert "0.5" in planted
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -58,6 +58,14 @@ class TestLosses:
         np.testing.assert_array_equal(z, before)
 
     @every_loss
+    @given(case=cases(min_examples=2))
+    def test_the_losses_of_two_chunks_add_up_to_that_of_the_batch(self, loss, case):
+        z, labels = case.normal((*case.stack, case.examples, case.p)), case.labels()
+        chunks = [loss.forward(z[..., rows, :], labels[..., rows], Cache(), examples=case.examples)
+                  for rows in (slice(1), slice(1, None))]
+        np.testing.assert_allclose(sum(chunks), loss.forward(z, labels, Cache()), rtol=1e-12)
+
+    @every_loss
     @given(case=cases(), in_place=st.booleans())
     def test_the_gradient_alone_is_that_of_both_passes(self, loss, case, in_place):
         z, labels, cache = case.normal((*case.stack, case.examples, case.p)), case.labels(), Cache()
@@ -68,10 +76,11 @@ class TestLosses:
         assert (gradient is z) == in_place
 
     @every_loss
-    @given(case=cases())
-    def test_backward_is_the_slope_of_forward(self, loss, case):
+    @given(case=cases(), examples=st.sampled_from([None, 7]))
+    def test_backward_is_the_slope_of_forward(self, loss, case, examples):
         z, labels, cache = case.normal((*case.stack, case.examples, case.p)), case.labels(), Cache()
         v, h = case.normal(z.shape, 1), 1e-5
-        loss.forward(z, labels, cache)
-        slope = (loss.forward(z + h * v, labels, Cache()) - loss.forward(z - h * v, labels, Cache())) / (2 * h)
+        loss.forward(z, labels, cache, examples)
+        up, down = (loss.forward(z + sign * h * v, labels, Cache(), examples) for sign in (1, -1))
+        slope = (up - down) / (2 * h)
         np.testing.assert_allclose((loss.backward(cache) * v).sum(axis=(-2, -1)), slope, rtol=1e-6, atol=1e-8)

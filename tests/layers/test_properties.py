@@ -12,14 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from backend import open_device
-from layers import (
-    GELU,
-    Cache,
-    Chain,
-    Dropout,
-    Linear,
-    Mode,
-)
+from layers import Cache, Dropout
 from tests.strategies import (
     KINDS,
     LAYERS,
@@ -300,13 +293,30 @@ class TestPrecision:
         assert value.dtype == loss.backward(cache).dtype == np.float32
 
 
-def test_a_layer_can_be_evaluated_in_the_middle_of_a_step():
-    layer, x, dy = Chain(first=Linear(3, 4), activation=GELU()).build(), np.ones((2, 3)), np.ones((2, 4))
+@every_kind
+@given(case=cases())
+def test_a_layer_can_be_evaluated_in_the_middle_of_a_step(kind, case):
+    layer, x, mode = case.layer(kind), case.inputs(kind), case.mode(training=True)
     cache, grads = Cache(), layer.gradients()
-    layer.forward(x, cache, Mode(training=True))
-    layer.forward(7 * x, Cache())
-    dx = layer.backward(dy, cache, grads)
-    np.testing.assert_array_equal(dx, both_passes(layer, x, np.ones, Mode(training=True)).dx)
+    y = np.array(layer.forward(x, cache, mode))
+    layer.forward(replace(case, examples=case.examples + 1, seed=case.seed + 1).inputs(kind), Cache())
+    dx = layer.backward(case.normal(y.shape), cache, grads)
+    expected = both_passes(case.layer(kind), x, case.normal, mode)
+    assert_close(type(expected)(y=y, dx=dx, grads=named(grads)), expected, 1e-12)
+
+
+@every_loss
+@given(case=cases())
+def test_so_can_a_loss(loss, case):
+    def of(case):
+        return case.normal((*case.stack, case.examples, case.p)), case.labels()
+
+    cache, alone = Cache(), Cache()
+    loss.forward(*of(case), alone)
+    expected = loss.backward(alone)
+    loss.forward(*of(case), cache)
+    loss.forward(*of(replace(case, examples=case.examples + 1, seed=case.seed + 1)), Cache())
+    np.testing.assert_array_equal(loss.backward(cache), expected)
 
 
 @every_kind
