@@ -168,7 +168,7 @@ class TestTheCommand:
         assert rows()[0]["test_accuracy"] == ""
 
     def test_counts_what_has_no_phase_among_all_alone(self, capsys):
-        images = ["task=digits", "train_size=10", "width=8", "steps=4", "eval_every=2"]
+        images = ["task=mnist", "train_size=10", "width=8", "steps=4", "eval_every=2"]
         assert main([*images, "seed=0,1"]) == 0
         assert capsys.readouterr().out.splitlines()[-2] == "2 networks"
         assert main([*images, "optimizer=sgd", "weight_decay=0", "lr=0.1,1e30"]) == 1
