@@ -46,20 +46,26 @@ def held(folder: str | os.PathLike) -> Iterator[None]:
     InUseError
         If another process holds it.
     """
+    descriptor = _lock(folder)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(folder):
+    """The descriptor of the folder, locked if there are locks; None if it cannot be opened."""
     try:
         import fcntl  # not under Windows
         descriptor = os.open(folder, os.O_RDONLY)
     except (ImportError, OSError):  # whoever reads the folder next says what is wrong with it
-        yield
-        return
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise InUseError(f"{folder}: another process is at work in this folder") from None
-    except OSError:
+    except OSError:  # a file system without locks
         pass
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+    return descriptor
